@@ -1,0 +1,279 @@
+"""params.yaml as typed, validated settings.
+
+One file configures everything; DVC reads the same file, so a changed key reruns exactly
+the stages that name it. An unknown or impossible value is refused here, at once, with
+the key's full path and what is allowed. *Where* things are (databases, homes, ports) is
+not configuration of the result: it comes from environment variables, see `Places`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConfigError(ValueError):
+    """params.yaml holds something that cannot be; the message names key, value and remedy."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Section):
+    base: str = Field("local", min_length=1)
+    """`local`: the base pre-trained here. Otherwise a Hugging Face folder or a hub id."""
+    revision: str = "main"
+    """Commit, tag or branch of a hub id."""
+    context: int = Field(256, ge=32, le=131_072)
+    """Tokens of prompt and answer together."""
+
+
+class ExamplesSettings(Section):
+    """Sizes of the sets that a task's generator writes; `held_out_share` splits tasks that bring rows."""
+
+    train: int = Field(4000, ge=1)
+    test: int = Field(600, ge=1)
+    unseen: int = Field(600, ge=0)
+    new: int = Field(600, ge=0)
+    new_unseen: int = Field(600, ge=0)
+    traffic: int = Field(260, ge=0)
+    held_out_share: float = Field(0.15, gt=0, lt=0.9)
+
+
+class CorpusSettings(Section):
+    task: str = "intake"
+    documents: int = Field(24_000, ge=10)
+
+
+class TokenizerSettings(Section):
+    vocab_size: int = Field(2048, ge=300, le=262_144)
+
+
+class PretrainSettings(Section):
+    hidden_size: int = Field(128, ge=16, multiple_of=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    steps: int = Field(500, ge=0)
+    """0 skips pre-training (random weights): for benchmarks that show what it is worth."""
+    batch_tokens: int = Field(2048, ge=64)
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr: float = Field(0.02, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+
+
+class InstructSettings(Section):
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(16, ge=1)
+    lr: float = Field(2e-3, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+
+
+class SnapshotReference(Section):
+    """One past turn's feedback: everything up to event `through`, with the digest of its content."""
+
+    through: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ChampionReference(Section):
+    version: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class TurnSettings(Section):
+    snapshots: tuple[SnapshotReference, ...] = ()
+    champion: ChampionReference | None = None
+
+
+class CurateSettings(Section):
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    regression_share: float = Field(0.25, ge=0, lt=1)
+    rater_share: float = Field(0.5, gt=0, le=1)
+    scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
+        "email",
+        "phone",
+        "id_number",
+    )
+
+
+class QualitySettings(Section):
+    min_rows: int = Field(50, ge=1)
+    max_feedback_share: float = Field(0.5, ge=0, le=1)
+    max_label_share: float = Field(0.9, gt=0, le=1)
+    languages: tuple[str, ...] = ("en",)
+
+
+class LoraSettings(Section):
+    r: int = Field(16, ge=1)
+    alpha: int = Field(64, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class TrainSettings(Section):
+    method: Literal["lora", "full", "freeze"] = "lora"
+    start: Literal["base", "champion"] = "base"
+    steps: int = Field(300, ge=1)
+    batch_size: int = Field(16, ge=1)
+    lr: float = Field(2e-3, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    replay: int = Field(800, ge=0)
+    lora: LoraSettings = LoraSettings()
+    checkpoint_every: int = Field(50, ge=1)
+    golden_prompts: int = Field(8, ge=1)
+
+
+class EvaluateSettings(Section):
+    batch_size: int = Field(100, ge=1)
+    max_new_tokens: int = Field(96, ge=1)
+
+
+class PromotionSettings(Section):
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    resamples: int = Field(10_000, ge=100)
+    delta: float = Field(0.02, ge=0, lt=1)
+    min_target: int = Field(20, ge=1)
+    approval: Literal["none", "human"] = "none"
+    approval_hours: float = Field(24, gt=0)
+
+
+class ImproveSettings(Section):
+    cron: str = "0 2 * * *"
+    timezone: str = "UTC"
+    corrections: int = Field(50, ge=1)
+    when_busy: Literal["wait", "cancel"] = "wait"
+
+
+class ServingSettings(Section):
+    poll_seconds: float = Field(2, gt=0)
+    max_batch: int = Field(32, ge=1)
+    max_queue: int = Field(256, ge=1)
+    deadline_seconds: float = Field(60, gt=0)
+
+
+class Settings(Section):
+    """The whole of params.yaml."""
+
+    task: str = Field("intake", pattern=r"^[a-z][a-z0-9_-]*$")
+    seed: int = Field(17, ge=0)
+    threads: int = Field(2, ge=1)
+    model: ModelSettings = ModelSettings()
+    examples: ExamplesSettings = ExamplesSettings()
+    corpus: CorpusSettings = CorpusSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    instruct: InstructSettings = InstructSettings()
+    turn: TurnSettings = TurnSettings()
+    curate: CurateSettings = CurateSettings()
+    quality: QualitySettings = QualitySettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    improve: ImproveSettings = ImproveSettings()
+    serving: ServingSettings = ServingSettings()
+
+
+def parse(values: dict[str, Any], source: str = "params.yaml") -> Settings:
+    """Validate a params mapping.
+
+    Raises:
+        ConfigError: naming every wrong key by its full path, its value and what is allowed.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{source}: {key} is not a known key; {_known_keys(problem['loc'])}")
+            else:
+                lines.append(f"{source}: {key} = {problem['input']!r}: {problem['msg']}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def load(path: Path | str = "params.yaml") -> Settings:
+    """Read and validate params.yaml.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML mapping, or holds an unknown or impossible value.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: run this from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must be a mapping of keys to values")
+    return parse(values, str(path))
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """The keys that exist where an unknown one was written."""
+    section: Any = Settings
+    for part in location[:-1]:
+        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        section = field.annotation if field else None
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return "known here: " + ", ".join(section.model_fields)
+    return "remove it"
+
+
+class Places(BaseSettings):
+    """Where this installation keeps its state: environment variables, all optional.
+
+    Relative defaults are resolved against the project's root, so a stage that runs in a
+    turn's own worktree needs the flow to pass them on as absolute paths; `as_env` does.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SAQIA_", extra="ignore")
+
+    home: Path = Path(".saqia")
+    """Feedback store, logs, pid files, worktrees, the local DVC remote, bases by hash."""
+    database_url: str | None = None
+    """SQLAlchemy URL of the feedback store; default a SQLite file under `home`."""
+    tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
+    """MLflow; default SQLite and files under mlruns/."""
+    host: str = "127.0.0.1"
+    port: int = 3000
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+
+    def absolute(self, root: Path | None = None) -> Places:
+        """The same places with every path absolute and every default filled in."""
+        root = (root or Path.cwd()).resolve()
+        home = self.home if self.home.is_absolute() else root / self.home
+        return Places.model_construct(
+            home=home,
+            database_url=self.database_url or f"sqlite:///{home / 'saqia.db'}",
+            tracking_uri=self.tracking_uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}",
+            host=self.host,
+            port=self.port,
+            prefect_port=self.prefect_port,
+            mlflow_port=self.mlflow_port,
+        )
+
+    def as_env(self) -> dict[str, str]:
+        """Environment variables that give a child process these same places."""
+        assert self.database_url and self.tracking_uri, "call absolute() first"
+        return {
+            "SAQIA_HOME": str(self.home),
+            "SAQIA_DATABASE_URL": self.database_url,
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "SAQIA_HOST": self.host,
+            "SAQIA_PORT": str(self.port),
+            "SAQIA_PREFECT_PORT": str(self.prefect_port),
+            "SAQIA_MLFLOW_PORT": str(self.mlflow_port),
+        }
+
+
+def places(root: Path | None = None) -> Places:
+    """This process's places, absolute."""
+    return Places().absolute(root)

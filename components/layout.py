@@ -1,0 +1,61 @@
+"""Where the pipeline's files lie, in one place. dvc.yaml names the same paths.
+
+Everything is relative to the project's root, which is every stage's working directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+CORPUS = Path("data/corpus")
+"""text.jsonl and heldout.jsonl ({"text": …} a line), instruct.jsonl (Example a line)."""
+TOKENIZER = Path("models/tokenizer")
+PRETRAINED = Path("models/pretrained")
+BASE = Path("models/base")
+"""The base that adapters stand on: base.json, and for a local base the model itself."""
+CHAMPION = Path("models/champion")
+"""The champion's adapter folder as fetched from the registry; only `none.json` without one."""
+
+
+def task_folder(task: str) -> Path:
+    """The user's own folder: task.yaml, schema, generator or examples."""
+    return Path("tasks") / task
+
+
+def examples(task: str) -> Path:
+    """One `<set>.jsonl` of Example per set (train, test, unseen, …), and skipped.jsonl."""
+    return Path("data") / task / "examples"
+
+
+def snapshots(task: str) -> Path:
+    """`0001.jsonl`, … of FeedbackRow: one immutable file a turn."""
+    return Path("data") / task / "snapshots"
+
+
+def curated(task: str) -> Path:
+    """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
+    replay.jsonl (old rows never taught: what replay must preserve), target.jsonl (this turn's
+    locked feedback), regression.jsonl (locked in earlier turns). Beside them preferences.jsonl
+    (Preference), review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
+    return Path("data") / task / "curated"
+
+
+def quality(task: str) -> Path:
+    """Great Expectations' results: quality.json and docs/ (Data Docs)."""
+    return Path("reports") / task / "quality"
+
+
+def adapter(task: str) -> Path:
+    """What train writes: adapter, tokenizer, chat template, golden.json, manifest.json."""
+    return Path("models") / task / "adapter"
+
+
+def training(task: str) -> Path:
+    """metrics.json and loss.csv of the training."""
+    return Path("reports") / task / "training"
+
+
+def evaluation(task: str) -> Path:
+    """metrics.json, verdict.json, results.jsonl (Score) and plots."""
+    return Path("reports") / task / "evaluation"

@@ -1,0 +1,155 @@
+"""A task as its folder under tasks/ describes it: prompt, schema, where its rows come from.
+
+Tasks are plug-ins: nothing here imports one by name. A folder holds
+
+    task.yaml       this file's `Task`
+    schema.py       optional: the pydantic model of a structured answer
+    generator.py    optional: writes the task's own data (see `Generator`)
+    examples.jsonl  optional: the user's rows, as `Example`
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components import layout
+from components.schema import Example, Message
+
+
+class TaskError(ValueError):
+    """A task's folder is incomplete or contradicts itself; the message names file and key."""
+
+
+class EvaluationSet(BaseModel):
+    """How one evaluation set counts in the verdict; see `schema.Comparison.role`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    title: str
+    role: Literal["guard", "shown"]
+
+
+class Task(BaseModel):
+    """task.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    title: str
+    description: str = ""
+    answer: Literal["json", "text", "label"]
+    system: str = ""
+    """The system message that examples are taught with and that serving adds."""
+    schema_: str | None = Field(None, alias="schema")
+    """`schema.py:IntakeNote`: file in the task's folder and class."""
+    labels: tuple[str, ...] = ()
+    sets: tuple[EvaluationSet, ...] = (EvaluationSet(name="test", title="test", role="guard"),)
+    """Evaluation sets that `examples` writes beside train."""
+    simulated_people: bool = False
+    """True where a simulated person (the generator's truth) corrects answers: the demo."""
+    suggestions: tuple[str, ...] = ()
+    """Prompts that the chat page offers to try."""
+
+    def schema_model(self) -> type[BaseModel] | None:
+        """The pydantic class of a structured answer, or None for text and labels."""
+        if self.schema_ is None:
+            return None
+        file, _, name = self.schema_.partition(":")
+        model = getattr(_module(self.name, file), name, None)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TaskError(f"tasks/{self.name}/task.yaml: schema: {file} defines no pydantic class {name!r}")
+        return model
+
+    def prompt(self, message: str) -> tuple[Message, ...]:
+        """The messages that ask the model about one user message."""
+        system = (Message(role="system", content=self.system),) if self.system else ()
+        return (*system, Message(role="user", content=message))
+
+    def normalise(self, answer: str) -> str:
+        """The form in which two answers are compared: canonical JSON, or whitespace-folded text."""
+        model = self.schema_model()
+        if model is None:
+            return " ".join(answer.split())
+        return model.model_validate_json(answer).model_dump_json()
+
+    def parse(self, answer: str) -> dict[str, Any] | None:
+        """The answer's fields, or None where it is not a valid answer of this task."""
+        model = self.schema_model()
+        if model is None:
+            valid = not self.labels or answer.strip() in self.labels
+            return {"answer": " ".join(answer.split())} if valid else None
+        try:
+            return cast(dict[str, Any], json.loads(model.model_validate_json(answer).model_dump_json()))
+        except ValidationError:
+            return None
+
+
+class Generator(Protocol):
+    """What tasks/<name>/generator.py offers: functions of a seed, nothing else."""
+
+    def example_sets(self, seed: int, sizes: Mapping[str, int]) -> dict[str, list[Example]]:
+        """Rows per set name. `traffic` is new traffic with the truth as its answer."""
+        ...
+
+    def corpus(self, seed: int, documents: int) -> Iterator[str]:
+        """Pre-training text, one document at a time; shares no message with any evaluation set."""
+        ...
+
+
+def load(name: str, root: Path = Path(".")) -> Task:
+    """Read tasks/<name>/task.yaml.
+
+    Raises:
+        TaskError: there is no such task (the existing ones are named), or task.yaml is wrong.
+    """
+    file = root / layout.task_folder(name) / "task.yaml"
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        task = Task.model_validate(values)
+    except FileNotFoundError:
+        there = sorted(p.parent.name for p in (root / "tasks").glob("*/task.yaml"))
+        raise TaskError(f"no task {name!r}: {file} is missing; tasks here: {', '.join(there) or 'none'}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TaskError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except yaml.YAMLError as error:
+        raise TaskError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    if task.name != name:
+        raise TaskError(f"{file}: name is {task.name!r} but the folder is {name!r}")
+    return task
+
+
+def generator(name: str) -> Generator | None:
+    """The task's generator module, or None where the task brings its own rows."""
+    if not (layout.task_folder(name) / "generator.py").exists():
+        return None
+    return cast(Generator, _module(name, "generator.py"))
+
+
+def _module(task: str, file: str) -> ModuleType:
+    """Import a file of a task's folder as `tasks.<task>.<stem>`."""
+    stem = file.removesuffix(".py")
+    qualified = f"tasks.{task}.{stem}"
+    if qualified in sys.modules:
+        return sys.modules[qualified]
+    path = layout.task_folder(task) / file
+    spec = importlib.util.spec_from_file_location(qualified, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise TaskError(f"{path} is missing")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[qualified] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[qualified]
+        raise TaskError(f"{path} cannot be imported: {error}") from error
+    return module
