@@ -219,7 +219,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """The keys that exist where an unknown one was written."""
     section: Any = Settings
     for part in location[:-1]:
-        field = section.model_fields.get(part) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        field = section.model_fields.get(str(part)) if isinstance(section, type) and issubclass(section, BaseModel) else None
         section = field.annotation if field else None
     if isinstance(section, type) and issubclass(section, BaseModel):
         return "known here: " + ", ".join(section.model_fields)
@@ -262,7 +262,8 @@ class Places(BaseSettings):
 
     def as_env(self) -> dict[str, str]:
         """Environment variables that give a child process these same places."""
-        assert self.database_url and self.tracking_uri, "call absolute() first"
+        assert self.database_url, "call absolute() first"
+        assert self.tracking_uri, "call absolute() first"
         return {
             "SAQIA_HOME": str(self.home),
             "SAQIA_DATABASE_URL": self.database_url,

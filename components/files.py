@@ -88,18 +88,19 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
     """
     rows: list[R] = []
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    rows.append(kind.model_validate_json(line))
+        content = path.open("rb")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: run the stage that makes it (dvc repro)") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 after line {len(rows)}: {error.reason}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}, line {number}: {where + ': ' if where else ''}{first['msg']}") from None
+    with content:
+        for number, line in enumerate(content, 1):
+            if not line.strip():
+                continue
+            try:
+                rows.append(kind.model_validate_json(line))
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                raise DataError(f"{path}, line {number}: {where + ': ' if where else ''}{first['msg']}") from None
     return rows
 
 
