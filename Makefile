@@ -17,7 +17,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 docs: $(VENV)/installed
-	$(BIN)/python -m docs.generate
+	$(BIN)/typer flows.cli utils docs --name saqia --title "The saqia command" --output docs/cli.md
 
 # Nothing installed yet, or the lock is newer than what is: install exactly the lock.
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -219,11 +219,15 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """The keys that exist where an unknown one was written."""
     section: Any = Settings
     for part in location[:-1]:
-        field = section.model_fields.get(str(part)) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        if not _is_section(section):
+            break
+        field = section.model_fields.get(str(part))
         section = field.annotation if field else None
-    if isinstance(section, type) and issubclass(section, BaseModel):
-        return "known here: " + ", ".join(section.model_fields)
-    return "remove it"
+    return "known here: " + ", ".join(section.model_fields) if _is_section(section) else "remove it"
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
 
 
 class Places(BaseSettings):
