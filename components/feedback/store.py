@@ -1,0 +1,325 @@
+"""The system of record: every served answer, what people said about it, and the turns that used it.
+
+An event is acknowledged only when it is on disk. Feedback is append-only and numbered in
+the order in which it became visible, so a turn is a range of numbers whose content never
+changes; its SHA-256 proves that. SQLite (one file, write-ahead log) unless
+SAQIA_DATABASE_URL names a PostgreSQL. Threads and processes may share one store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from components import config
+from components.config import SnapshotReference
+from components.feedback import tables
+from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
+from components.feedback.migrate import migrate
+from components.schema import Feedback, FeedbackRow, Interaction, Record
+
+__all__ = ["KeyReused", "Store", "StoreBusy", "StoreError", "StoreFull", "Turn", "UnknownInteraction"]
+
+
+class UnknownInteraction(StoreError):
+    """Feedback speaks of an answer that was never served here."""
+
+
+class KeyReused(StoreError):
+    """An idempotency key came again with other content: not a retry, and not to be lost silently."""
+
+
+class Turn(Record):
+    """One turn of the wheel: the feedback events it covers, and how it ended."""
+
+    id: int
+    task: str
+    number: int
+    """1 for the first; an abandoned turn's number is given to the next."""
+    after: int
+    through: int
+    """The turn holds the task's events with after < seq <= through."""
+    sha256: str
+    """Digest of those events: see `Store.digest`."""
+    state: Literal["open", "closed", "abandoned"]
+    opened_at: datetime
+    closed_at: datetime | None = None
+    version: str | None = None
+    decision: str | None = None
+
+    @property
+    def snapshot(self) -> SnapshotReference:
+        """How params.yaml names this turn's feedback."""
+        return SnapshotReference(through=self.through, sha256=self.sha256)
+
+
+def canonical_line(row: FeedbackRow) -> bytes:
+    """A row as a snapshot holds it; a snapshot's digest is over these bytes."""
+    return row.model_dump_json().encode() + b"\n"
+
+
+class Store:
+    """Interactions, feedback and turns in one database; made and migrated when first opened."""
+
+    def __init__(self, url: str | None = None, busy_seconds: float = 30.0) -> None:
+        """Open the store at `url`, by default at this installation's place.
+
+        Raises:
+            StoreError: it cannot be opened, or a newer Saqia made it.
+        """
+        self.url = url or config.places().database_url or ""
+        self._engine = connect(self.url, busy_seconds)
+        if self._engine.dialect.name == "sqlite":
+            folder = Path(self._engine.url.database or "").parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"feedback store: {folder} cannot be made: {error.strerror}") from None
+        migrate(self._engine)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What was served -------------------------------------------------------------------
+
+    def add_interaction(self, interaction: Interaction) -> None:
+        """Keep one served answer; the same one again changes nothing.
+
+        Raises:
+            StoreError: another answer has this id.
+        """
+        values = interaction.model_dump(mode="json") | {"created_at": interaction.created_at}
+        values["answer"] = _storable(interaction.answer)
+        with writing(self._engine) as connection:
+            found = self._interaction(connection, interaction.id)
+            if found is None:
+                connection.execute(sa.insert(tables.interactions), values)
+            elif (found.messages, found.answer) != (interaction.messages, values["answer"]):
+                raise StoreError(f"interaction {interaction.id!r} is already stored with another content")
+
+    def interaction(self, id: str) -> Interaction | None:
+        """One served answer by its completion id."""
+        with reading(self._engine) as connection:
+            return self._interaction(connection, id)
+
+    def _interaction(self, connection: sa.Connection, id: str) -> Interaction | None:
+        table = tables.interactions
+        found = connection.execute(sa.select(table).where(table.c.id == id)).mappings().first()
+        return Interaction.model_validate(dict(found)) if found else None
+
+    def interactions(
+        self, task: str, limit: int = 100, before: datetime | None = None, version: str | None = None
+    ) -> list[Interaction]:
+        """A task's served answers, newest first; `before` pages on, `version` narrows to one version."""
+        table = tables.interactions
+        query = sa.select(table).where(table.c.task == task)
+        if before is not None:
+            query = query.where(table.c.created_at < before)
+        if version is not None:
+            query = query.where(table.c.model_version == version)
+        query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
+        with reading(self._engine) as connection:
+            return [Interaction.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    # What people said ------------------------------------------------------------------
+
+    def add_feedback(self, feedback: Feedback) -> tuple[Feedback, bool]:
+        """Append one event; return it as stored, and False where it was there already (a retry).
+
+        Raises:
+            UnknownInteraction: nothing with that id was served.
+            KeyReused: the idempotency key (or event id) belongs to an event with other content.
+        """
+        table = tables.feedback
+        values = feedback.model_dump(mode="json") | {"created_at": feedback.created_at}
+        for key in ("correction", "comment", "rater"):
+            values[key] = _storable(values[key])
+        same_event = table.c.id == feedback.id
+        if feedback.idempotency_key is not None:
+            same_key = table.c.idempotency_key == feedback.idempotency_key
+            same_event |= sa.and_(table.c.interaction_id == feedback.interaction_id, same_key)
+        with writing(self._engine) as connection:
+            task = connection.execute(
+                sa.select(tables.interactions.c.task).where(tables.interactions.c.id == feedback.interaction_id)
+            ).scalar()
+            if task is None:
+                raise UnknownInteraction(
+                    f"no answer with id {feedback.interaction_id!r} was served here: send the `id` of the completion"
+                )
+            for found in connection.execute(sa.select(table).where(same_event)).mappings():
+                said = ("interaction_id", "rater", "kind", "correction", "comment")
+                if any(found[key] != values[key] for key in said):
+                    raise KeyReused(
+                        f"idempotency key {feedback.idempotency_key!r} (event {found['id']}) was used for another "
+                        "event of this answer: send a new key with a new event"
+                    )
+                return _feedback(found), False
+            connection.execute(sa.insert(table), values | {"task": task})
+        return Feedback.model_validate(values), True
+
+    def feedback_for(self, interaction_id: str) -> list[Feedback]:
+        """Everything said about one answer, oldest first."""
+        table = tables.feedback
+        query = sa.select(table).where(table.c.interaction_id == interaction_id).order_by(table.c.seq)
+        with reading(self._engine) as connection:
+            return [_feedback(row) for row in connection.execute(query).mappings()]
+
+    def latest_seq(self, task: str) -> int:
+        """Number of the task's newest event; 0 where there is none."""
+        with reading(self._engine) as connection:
+            return self._latest_seq(connection, task)
+
+    def _latest_seq(self, connection: sa.Connection, task: str) -> int:
+        query = sa.select(sa.func.max(tables.feedback.c.seq)).where(tables.feedback.c.task == task)
+        return connection.execute(query).scalar() or 0
+
+    def rows(self, task: str, after: int, through: int) -> list[FeedbackRow]:
+        """A task's events with after < seq <= through, in order, each beside the answer it speaks of."""
+        with reading(self._engine) as connection:
+            return list(self._rows(connection, task, after, through))
+
+    def _rows(self, connection: sa.Connection, task: str, after: int, through: int) -> Iterator[FeedbackRow]:
+        said, served = tables.feedback.c, tables.interactions.c
+        query = (
+            sa.select(
+                said.seq,
+                said.id.label("event_id"),
+                said.created_at,
+                said.rater,
+                said.kind,
+                said.interaction_id,
+                served.model_version,
+                served.messages,
+                served.answer,
+                said.correction,
+                said.comment,
+            )
+            .join_from(tables.feedback, tables.interactions)
+            .where(said.task == task, said.seq > after, said.seq <= through)
+            .order_by(said.seq)
+        )
+        for row in connection.execute(query).mappings():
+            yield FeedbackRow.model_validate(dict(row))
+
+    def digest(self, task: str, after: int, through: int) -> str:
+        """SHA-256 of a range of events, as the bytes of the snapshot file that holds them."""
+        with reading(self._engine) as connection:
+            return self._digest(connection, task, after, through)
+
+    def _digest(self, connection: sa.Connection, task: str, after: int, through: int) -> str:
+        digest = hashlib.sha256()
+        for row in self._rows(connection, task, after, through):
+            digest.update(canonical_line(row))
+        return digest.hexdigest()
+
+    def waiting(self, task: str) -> dict[str, int]:
+        """Events per kind since the last closed turn: what the next (or the open) turn works on."""
+        table = tables.feedback
+        counts = sa.select(table.c.kind, sa.func.count()).where(table.c.task == task).group_by(table.c.kind)
+        with reading(self._engine) as connection:
+            closed = [turn for turn in self._turns(connection, task) if turn.state == "closed"]
+            after = closed[-1].through if closed else 0
+            found = dict(connection.execute(counts.where(table.c.seq > after)).tuples().all())
+        return {kind: found.get(kind, 0) for kind in ("thumb_up", "thumb_down", "correction", "comment")}
+
+    # Turns -----------------------------------------------------------------------------
+
+    def open_turn(self, task: str) -> Turn | None:
+        """Begin a turn over everything said since the last one; a turn that is still open is continued as it was.
+
+        Returns None where nothing new was said. Two callers at once get the same turn.
+        """
+        table = tables.turns
+        with writing(self._engine) as connection:
+            past = [turn for turn in self._turns(connection, task) if turn.state != "abandoned"]
+            if past and past[-1].state == "open":
+                return past[-1]
+            after = past[-1].through if past else 0
+            through = self._latest_seq(connection, task)
+            if through <= after:
+                return None
+            connection.execute(
+                sa.insert(table),
+                {
+                    "task": task,
+                    "after": after,
+                    "through": through,
+                    "sha256": self._digest(connection, task, after, through),
+                    "state": "open",
+                    "opened_at": datetime.now(UTC),
+                },
+            )
+            return self._turns(connection, task)[-1]
+
+    def close_turn(self, turn: Turn, version: str | None, decision: str) -> Turn:
+        """End a turn with the version it made and what was decided; saying the same again changes nothing.
+
+        Its feedback stays taught in later turns, whatever the decision.
+
+        Raises:
+            StoreError: the turn was abandoned, or closed with another result.
+        """
+        return self._end(turn, {"state": "closed", "version": version, "decision": decision})
+
+    def abandon_turn(self, turn: Turn) -> Turn:
+        """Give up an open turn: its feedback joins the next one.
+
+        Raises:
+            StoreError: the turn is closed already.
+        """
+        return self._end(turn, {"state": "abandoned", "version": None, "decision": None})
+
+    def _end(self, turn: Turn, result: dict[str, Any]) -> Turn:
+        table = tables.turns
+        with writing(self._engine) as connection:
+            now = next((t for t in self._turns(connection, turn.task) if t.id == turn.id), None)
+            if now is None:
+                raise StoreError(f"turn {turn.number} of task {turn.task!r} is not in the feedback store {self.url}")
+            if now.state != "open" and any(getattr(now, key) != value for key, value in result.items()):
+                raise StoreError(
+                    f"turn {now.number} of task {now.task!r} is already {now.state}"
+                    + (f" (version {now.version}, {now.decision})" if now.state == "closed" else "")
+                )
+            if now.state == "open":
+                ended = result | {"closed_at": datetime.now(UTC)}
+                connection.execute(sa.update(table).where(table.c.id == turn.id).values(ended))
+            return next(t for t in self._turns(connection, turn.task) if t.id == turn.id)
+
+    def turns(self, task: str) -> list[Turn]:
+        """All turns of a task, abandoned ones included, oldest first."""
+        with reading(self._engine) as connection:
+            return self._turns(connection, task)
+
+    def _turns(self, connection: sa.Connection, task: str) -> list[Turn]:
+        query = sa.select(tables.turns).where(tables.turns.c.task == task).order_by(tables.turns.c.id)
+        found: list[Turn] = []
+        number = 1
+        for row in connection.execute(query).mappings():
+            found.append(Turn.model_validate(dict(row) | {"number": number}))
+            number += row["state"] != "abandoned"
+        return found
+
+    def snapshots(self, task: str) -> list[SnapshotReference]:
+        """What `turn.snapshots` in params.yaml must say to teach everything so far, the open turn included."""
+        return [turn.snapshot for turn in self.turns(task) if turn.state != "abandoned"]
+
+
+def _feedback(row: Any) -> Feedback:
+    return Feedback.model_validate({key: row[key] for key in Feedback.model_fields})
+
+
+def _storable(value: str | None) -> str | None:
+    """PostgreSQL's text cannot hold NUL; both databases keep the same replacement instead."""
+    return value.replace("\x00", "�") if value is not None else None
