@@ -7,19 +7,30 @@ if __name__ == "__main__":
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from components import config, layout
-from components.files import DataError
+from components.files import DataError, replacing_folder, write_json
 from components.models import ModelError
 from components.task import TaskError
 
 
 class StageError(RuntimeError):
     """A stage cannot do its work; the message is one line that says why and what to do."""
+
+
+def write_not_used(folder: Path, base: str) -> None:
+    """What a stage that builds the local base leaves where `model.base` names another one."""
+    with replacing_folder(folder) as temporary:
+        write_json(temporary / "not-used.json", {"model.base": base, "why": "only a local base is built here"})
+    logging.getLogger(__name__).info("model.base is %s: nothing to build here", base)
 
 
 EXPECTED = (StageError, config.ConfigError, DataError, TaskError, ModelError)
@@ -31,6 +42,8 @@ def run(main: Callable[[config.Settings], None]) -> None:
     An error that nobody foresaw also ends in one line; its stack trace goes to
     `<home>/logs/<stage>.log`.
     """
+    if "DVC_STAGE" in os.environ:
+        end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     name = main.__module__ if main.__module__ != "__main__" else Path(sys.argv[0]).parent.name
     try:
@@ -49,3 +62,25 @@ def run(main: Callable[[config.Settings], None]) -> None:
             traceback.print_exc()
             where = ""
         sys.exit(f"{name}: {type(error).__name__}: {error}{where}")
+
+
+def end_with_parent(signum: int = signal.SIGKILL) -> None:
+    """Have this process sent `signum` when the one that started it dies, however that dies.
+
+    Else `kill -9` of DVC or of a flow leaves its stage running for nobody. On Linux the kernel
+    does it (prctl(2), PR_SET_PDEATHSIG); elsewhere a thread looks twice a second.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        if ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signum), 0, 0, 0) == 0:
+            return
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signum)
+
+    threading.Thread(target=look, daemon=True).start()

@@ -1,0 +1,1 @@
+"""WHEN things happen: Prefect flows, deployments and the `saqia` command. No machine learning here."""
