@@ -1,0 +1,72 @@
+"""Which texts are near copies of one another: MinHash finds candidates, exact Jaccard decides.
+
+MinHash with banded locality-sensitive hashing: Leskovec, Rajaraman, Ullman, Mining of
+Massive Datasets, chapter 3. The bands are set for a lower similarity than the one asked
+for, so that a pair is missed with negligible probability; a candidate that is not near
+enough is thrown out by its exact similarity, so none is reported wrongly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from datasketch import MinHash, MinHashLSH
+
+NEAR = 0.8
+SHINGLE = 3
+"""Words a shingle."""
+_PERMUTATIONS = 64
+_WORD = re.compile(r"\w+")
+
+
+def shingles(text: str, size: int = SHINGLE) -> frozenset[str]:
+    """Runs of `size` words, lower case, punctuation aside; a shorter text is one shingle."""
+    words = _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
+    if len(words) < size:
+        return frozenset([" ".join(words)])
+    return frozenset(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """Shared shingles over all shingles, from 0 to 1."""
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared) if a or b else 1.0
+
+
+def near_pairs(texts: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
+    """Pairs of positions `i < j` whose texts' Jaccard similarity is at least `near`, with that similarity.
+
+    Exact copies beyond the first are paired with the first only.
+    """
+    sets = [shingles(text) for text in texts]
+    first: dict[frozenset[str], int] = {}
+    index = MinHashLSH(threshold=max(0.1, near - 0.25), num_perm=_PERMUTATIONS)
+    for j, found in enumerate(sets):
+        if found in first:
+            yield first[found], j, 1.0
+            continue
+        first[found] = j
+        signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
+        signature.update_batch([shingle.encode() for shingle in sorted(found)])
+        for i in sorted(index.query(signature)):
+            similarity = jaccard(sets[i], found)
+            if similarity >= near:
+                yield i, j, similarity
+        index.insert(j, signature, check_duplication=False)
+
+
+def clusters(texts: Sequence[str], near: float = NEAR) -> list[int]:
+    """For each text the position of its cluster's first text; near copies of near copies are one cluster."""
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j, _ in near_pairs(texts, near):
+        a, b = sorted((root(i), root(j)))
+        parent[b] = a
+    return [root(i) for i in range(len(texts))]

@@ -1,0 +1,1 @@
+"""The default task: a patient's message becomes a structured intake note."""
