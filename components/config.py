@@ -61,17 +61,22 @@ class PretrainSettings(Section):
     steps: int = Field(500, ge=0)
     """0 skips pre-training (random weights): for benchmarks that show what it is worth."""
     batch_tokens: int = Field(2048, ge=64)
+    window: int = Field(128, ge=16)
+    """Tokens of one training window; at most model.context."""
     optimizer: Literal["muon", "adamw"] = "muon"
     lr: float = Field(0.02, gt=0, le=1)
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of the steps over which the learning rate rises."""
+    checkpoint_every: int = Field(100, ge=1)
 
 
 class InstructSettings(Section):
     steps: int = Field(400, ge=1)
     batch_size: int = Field(16, ge=1)
-    lr: float = Field(2e-3, gt=0, le=1)
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr: float = Field(0.01, gt=0, le=1)
     warmup: float = Field(0.05, ge=0, lt=1)
+    checkpoint_every: int = Field(100, ge=1)
 
 
 class SnapshotReference(Section):
@@ -124,6 +129,8 @@ class TrainSettings(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     replay: int = Field(800, ge=0)
     lora: LoraSettings = LoraSettings()
+    freeze_top: int = Field(2, ge=1)
+    """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
 
@@ -147,6 +154,9 @@ class ImproveSettings(Section):
     timezone: str = "UTC"
     corrections: int = Field(50, ge=1)
     when_busy: Literal["wait", "cancel"] = "wait"
+    retries: int = Field(1, ge=0, le=10)
+    """Of a stage that was killed (out of memory, say); one that says why it can't is not tried again."""
+    retry_seconds: float = Field(5, ge=0)
 
 
 class ServingSettings(Section):

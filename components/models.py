@@ -8,9 +8,10 @@ where it is. Only safetensors are read, and no code that comes with a model is r
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import Field, ValidationError
 
 from components.chat import PLAIN_TEMPLATE
 from components.schema import Record
@@ -35,16 +36,35 @@ class BaseReference(Record):
     note: str = ""
 
 
+class Manifest(Record):
+    """What a version is: manifest.json of its folder (docs/architecture.md, Versions)."""
+
+    task: str
+    base: BaseReference
+    method: Literal["lora", "full", "freeze"]
+    adapter_sha256: str
+    """`tensor_hash` of the folder: of the adapter, or of the whole weights for full and freeze."""
+    chat_template_sha256: str
+    system: str
+    answer: Literal["json", "text", "label"]
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    """JSON schema of a structured answer."""
+    created_by: dict[str, Any] = {}
+    """Parameters of the training."""
+
+
 def read_base(folder: Path) -> BaseReference:
     """Read base.json.
 
     Raises:
-        ModelError: there is none: the base was not built.
+        ModelError: there is none (the base was not built), or it is damaged.
     """
     try:
-        return BaseReference.model_validate_json((folder / "base.json").read_text())
+        return BaseReference.model_validate_json((folder / "base.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{folder}/base.json is missing: build the base first (dvc repro instruct)") from None
+    except (ValidationError, UnicodeDecodeError):
+        raise ModelError(f"{folder}/base.json is damaged: build the base again (dvc repro -f instruct)") from None
 
 
 def weights_folder(folder: Path) -> Path:
@@ -57,33 +77,84 @@ def weights_folder(folder: Path) -> Path:
     if reference.kind == "local":
         return folder
     if reference.kind == "folder":
-        return Path(reference.location)
+        return model_folder(reference.location)
     return fetch_hub_model(reference.location, reference.revision)
 
 
-def fetch_hub_model(name: str, revision: str | None) -> Path:
-    """Download (or find in the cache) a hub model's safetensors, tokenizer and config.
+def model_folder(location: str) -> Path:
+    """A Hugging Face folder on this machine that can be a base.
 
     Raises:
-        ModelError: it is neither in the cache nor reachable.
+        ModelError: naming what the folder lacks.
+    """
+    folder = Path(location).expanduser()
+    if not folder.is_dir():
+        raise ModelError(f"model.base: the folder {folder} does not exist; set model.base in params.yaml")
+    if not (folder / "config.json").exists():
+        raise ModelError(f"model.base: {folder} has no config.json, so it is no Hugging Face model folder")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"model.base: {folder} holds no .safetensors file; other weight formats can run code and are not read"
+        )
+    return folder.resolve()
+
+
+def fetch_hub_model(name: str, revision: str | None) -> Path:
+    """Find in the local cache, or download, a hub model's safetensors, tokenizer and config.
+
+    Raises:
+        ModelError: it is neither in the cache nor reachable, or it has no safetensors.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        try:
+            folder = snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=True)
+        except LocalEntryNotFoundError as missing:
+            if not hub_reachable():
+                raise ConnectionError("the hub cannot be reached") from missing
+            folder = snapshot_download(name, revision=revision, allow_patterns=wanted)
+        return model_folder(folder)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"model.base: {name!r} is not in the local Hugging Face cache and cannot be fetched "
-            f"({type(error).__name__}); check the name and the network, or set model.base to a folder or to 'local'"
+            f"({first_line(error)}); check the name and the network, or set model.base to a folder or to 'local'"
         ) from None
 
 
+def hub_reachable(seconds: float = 3.0) -> bool:
+    """Whether a model could be downloaded now: one short question instead of the hub client's 23 s of retries."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=seconds)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The base's tokenizer; one without a chat template gets a plain-text one."""
+    """The base's tokenizer; one without a chat template gets a plain-text one.
+
+    Raises:
+        ModelError: there is none, or it cannot be read.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(weights_folder(folder), trust_remote_code=False)
+    where = weights_folder(folder)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            where, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:
+        raise ModelError(f"{where} holds no usable tokenizer: {first_line(error)}") from error
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token_id is None:
@@ -92,30 +163,62 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -> PreTrainedModel:
-    """The base model in evaluation mode, with an adapter on it if one is given.
+    """The base model in evaluation mode, with a version's adapter on it if one is given.
 
-    The base's tensor hash is checked against base.json for a local base, the adapter's base
-    against the one it is put on.
+    A version of `train.method` full or freeze holds whole weights, which take the base's place.
+    Weights are checked against the hashes in base.json and manifest.json before they are used
+    (a hub model is addressed by its commit instead).
 
     Raises:
         ModelError: missing or damaged weights, or an adapter made for another base.
     """
+    if adapter is not None:
+        check_adapter(folder, adapter)
+        if not (adapter / "adapter_config.json").exists():
+            return _load_weights(adapter, dtype).eval()
+    where = weights_folder(folder)
+    reference = read_base(folder)
+    if reference.kind != "hub":
+        found = tensor_hash(where)
+        if found != reference.sha256:
+            raise ModelError(
+                f"{where}: the weights' hash is {found[:12]}, {folder}/base.json says {reference.sha256[:12]}: "
+                "the base changed or is damaged; build it again (dvc repro -f instruct)"
+            )
+    model = _load_weights(where, dtype)
+    if adapter is None:
+        return model.eval()
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(model, str(adapter))
+    except Exception as error:
+        raise ModelError(f"{adapter} holds no usable adapter: {first_line(error)}") from error
+    return cast("PreTrainedModel", adapted.eval())
+
+
+def _load_weights(where: Path, dtype: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    where = weights_folder(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            where, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
     except Exception as error:
         raise ModelError(f"{where} holds no usable causal language model: {first_line(error)}") from error
-    if adapter is not None:
-        from peft import PeftModel
+    return model
 
-        check_adapter(folder, adapter)
-        try:
-            model = PeftModel.from_pretrained(model, str(adapter))
-        except Exception as error:
-            raise ModelError(f"{adapter} holds no usable adapter: {first_line(error)}") from error
-    return model.eval()
+
+def read_manifest(adapter: Path) -> Manifest:
+    """Read a version's manifest.json.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    try:
+        return Manifest.model_validate_json((adapter / "manifest.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
+        raise ModelError(f"{adapter}/manifest.json is missing or damaged: this is no complete version") from None
 
 
 def check_adapter(base: Path, adapter: Path) -> None:
@@ -124,20 +227,17 @@ def check_adapter(base: Path, adapter: Path) -> None:
     Raises:
         ModelError: saying which of the two hashes differs.
     """
-    try:
-        manifest = json.loads((adapter / "manifest.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        raise ModelError(f"{adapter}/manifest.json is missing or unreadable: this is no complete version") from None
+    manifest = read_manifest(adapter)
     reference = read_base(base)
-    if manifest["base"]["sha256"] != reference.sha256:
+    if manifest.base.sha256 != reference.sha256:
         raise ModelError(
-            f"{adapter} was trained on base {manifest['base']['sha256'][:12]}, but {base} is {reference.sha256[:12]}: "
+            f"{adapter} was trained on base {manifest.base.sha256[:12]}, but {base} is {reference.sha256[:12]}: "
             "use the base that the version names, or train again"
         )
     found = tensor_hash(adapter)
-    if manifest["adapter_sha256"] != found:
+    if manifest.adapter_sha256 != found:
         raise ModelError(
-            f"{adapter}: the weights' hash is {found[:12]}, the manifest says {manifest['adapter_sha256'][:12]}: "
+            f"{adapter}: the weights' hash is {found[:12]}, the manifest says {manifest.adapter_sha256[:12]}: "
             "the adapter is damaged; fetch the version again"
         )
 

@@ -1,0 +1,188 @@
+"""The step loop of every training here: deterministic, resumable to the bit, stopped by nonsense.
+
+The batch of a step is a pure function of the step, so a checkpoint needs no position in a
+data stream: weights, optimizer state, PyTorch's random state and the losses so far are all.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from components.files import replacing
+from components.optimization.checkpoints import Checkpoints
+from components.optimization.optimizers import rate, set_rate
+from components.optimization.progress import Progress
+from components.stage import StageError
+
+if TYPE_CHECKING:
+    import torch
+
+B = TypeVar("B")
+
+SPIKE_FACTOR, SPIKE_MARGIN, SPIKE_STEPS = 2.0, 2.0, 10
+"""A loss this many times (and nats) above its running mean, for so many steps on end, is no learning."""
+
+
+@dataclass
+class History:
+    """What a training has seen so far; goes into checkpoints and loss.csv."""
+
+    losses: list[float] = field(default_factory=list)
+    heldout: dict[int, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan(Generic[B]):
+    """One training.
+
+    `batch(step)` and `loss(model, batch)` → (mean loss, tokens seen) define it; `section` is the
+    part of params.yaml that its learning rate stands in, for messages.
+    """
+
+    section: str
+    steps: int
+    warmup: float
+    seed: int
+    batch: Callable[[int], B]
+    loss: Callable[[torch.nn.Module, B], tuple[torch.Tensor, int]]
+    clip: float = 1.0
+    heldout: Callable[[torch.nn.Module], float] | None = None
+    heldout_every: int = 100
+    log_every: int = 10
+    on_log: Callable[[int, dict[str, float]], None] | None = None
+
+
+def prepare(seed: int, threads: int) -> torch.device:
+    """Make this process deterministic and say where it computes."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit(
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    plan: Plan[B],
+    checkpoints: Checkpoints | None = None,
+) -> History:
+    """Train for `plan.steps` steps, from the checkpoint if there is one; leaves `model` trained.
+
+    Raises:
+        StageError: the loss is no number, or has jumped and stays there.
+    """
+    import torch
+
+    state = checkpoints.load() if checkpoints else None
+    history, first = History(), 0
+    torch.manual_seed(plan.seed)
+    if state is not None:
+        history, first = _restore(state, model, optimizers)
+    mean, high = math.nan, 0
+    model.train()
+    progress = Progress(plan.section, plan.steps, first)
+    before = history.seconds
+    try:
+        for step in range(first, plan.steps):
+            share = rate(step, plan.steps, plan.warmup)
+            set_rate(optimizers, share)
+            loss_tensor, tokens = plan.loss(model, plan.batch(step))
+            loss_tensor.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip)
+            loss = loss_tensor.item()
+            if not (math.isfinite(loss) and math.isfinite(norm.item())):
+                raise StageError(
+                    f"step {step + 1}: the loss is {loss} (gradient norm {norm.item()}); "
+                    f"lower {plan.section}.lr in params.yaml"
+                )
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            history.losses.append(loss)
+            history.tokens += tokens
+            progress.step(loss, tokens)
+            history.seconds = before + progress.seconds
+            high = high + 1 if step > plan.warmup * plan.steps and loss > max(SPIKE_FACTOR * mean, mean + SPIKE_MARGIN) else 0
+            if high >= SPIKE_STEPS:
+                raise StageError(
+                    f"step {step + 1}: the loss rose from {mean:.2f} to {loss:.2f} and stays there; "
+                    f"lower {plan.section}.lr in params.yaml"
+                )
+            if not high:
+                mean = loss if math.isnan(mean) else 0.95 * mean + 0.05 * loss
+            done = step + 1
+            if plan.heldout and (done % plan.heldout_every == 0 or done == plan.steps):
+                model.eval()
+                history.heldout[done] = plan.heldout(model)
+                model.train()
+            if plan.on_log and (done % plan.log_every == 0 or done == plan.steps):
+                recent = history.losses[-plan.log_every :]
+                values = {"loss": sum(recent) / len(recent), "lr_share": share, "grad_norm": norm.item()}
+                values["tokens_per_second"] = progress.tokens_per_second
+                if done in history.heldout:
+                    values["heldout_loss"] = history.heldout[done]
+                plan.on_log(done, values)
+            if checkpoints and done % checkpoints.every == 0 and done < plan.steps:
+                checkpoints.save(_snapshot(model, optimizers, history, done))
+    finally:
+        progress.close()
+    model.eval()
+    return history
+
+
+def write_losses(path: Path, history: History) -> None:
+    """loss.csv: step, loss, and the held-out loss where it was measured."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["step", "loss", "heldout"] if history.heldout else ["step", "loss"])
+        for step, loss in enumerate(history.losses, 1):
+            row: list[object] = [step, f"{loss:.6f}"]
+            if history.heldout:
+                row.append(f"{history.heldout[step]:.6f}" if step in history.heldout else "")
+            writer.writerow(row)
+
+
+def _trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _snapshot(
+    model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], history: History, done: int
+) -> dict[str, Any]:
+    import torch
+
+    return {
+        "done": done,
+        "weights": {name: parameter.detach() for name, parameter in _trainable(model).items()},
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state_all(),
+        "history": vars(history),
+    }
+
+
+def _restore(
+    state: dict[str, Any], model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> tuple[History, int]:
+    import torch
+
+    for name, parameter in _trainable(model).items():
+        parameter.data.copy_(state["weights"][name])
+    for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(values)
+    torch.set_rng_state(state["random"])
+    if state["cuda_random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_random"])
+    return History(**state["history"]), state["done"]

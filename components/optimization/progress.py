@@ -1,0 +1,53 @@
+"""How far a training is: a bar on a terminal, a line every few seconds in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+log = logging.getLogger(__name__)
+
+LINE_EVERY = 10.0
+"""Seconds between lines where there is no terminal."""
+
+
+class Progress:
+    """Counts steps and tokens of this process; resumed steps count as done but not as speed."""
+
+    def __init__(self, name: str, steps: int, done: int = 0) -> None:
+        from tqdm import tqdm
+
+        self.name, self.steps, self.done = name, steps, done
+        self._first, self._tokens = done, 0
+        self._started = self._shown = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=steps, initial=done, desc=name, unit="step", dynamic_ncols=True)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self._tokens / max(1e-9, self.seconds)
+
+    def step(self, loss: float, tokens: int) -> None:
+        """Note one finished step."""
+        self.done += 1
+        self._tokens += tokens
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s", refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._shown > LINE_EVERY or self.done == self.steps:
+            self._shown = time.monotonic()
+            left = self.seconds / max(1, self.done - self._first) * (self.steps - self.done)
+            log.info(
+                "%s: step %d of %d, loss %.3f, %s tokens/s, %d:%02d left",
+                self.name, self.done, self.steps, loss, f"{self.tokens_per_second:,.0f}", *divmod(round(left), 60),
+            )  # fmt: skip
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

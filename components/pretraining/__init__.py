@@ -1,0 +1,1 @@
+"""A small Llama from scratch: the embedded stand-in for a downloaded base."""

@@ -1,0 +1,1 @@
+"""Byte-level BPE for the local base."""

@@ -1,0 +1,1 @@
+"""Teaching a base the task: instruction tuning of the local base, adapters on any base."""
