@@ -20,7 +20,8 @@ from components.models import ModelError
 from components.schema import Message, Record
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 FILE = "golden.json"
 TOLERANCE = 1e-3
@@ -41,33 +42,25 @@ class GoldenPrompt(Record):
 
 
 def make(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[Message]],
-    max_new_tokens: int,
-) -> list[GoldenPrompt]:
-    """Answer prompts greedily and note the log-probabilities."""
-    golden = []
-    for messages in prompts:
-        prompt = chat.prompt_ids(tokenizer, messages)
-        answer = greedy(model, prompt, chat.end_of_turn_id(tokenizer), max_new_tokens)
-        golden.append(
-            GoldenPrompt(
-                messages=tuple(messages),
-                prompt_ids=tuple(prompt),
-                answer_ids=tuple(answer),
-                answer=tokenizer.decode(answer, skip_special_tokens=True),
-                logprobs=tuple(round(value, 6) for value in logprobs(model, prompt, answer)),
-            )
-        )
-    return golden
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_new_tokens: int
+) -> GoldenPrompt:
+    """Answer one prompt greedily and note the log-probabilities."""
+    prompt = chat.prompt_ids(tokenizer, messages)
+    answer = greedy(model, prompt, chat.end_of_turn_id(tokenizer), max(1, max_new_tokens))
+    return GoldenPrompt(
+        messages=tuple(messages),
+        prompt_ids=tuple(prompt),
+        answer_ids=tuple(answer),
+        answer=str(tokenizer.decode(answer, skip_special_tokens=True)),
+        logprobs=tuple(round(value, 6) for value in logprobs(model, prompt, answer)),
+    )
 
 
-def greedy(model: PreTrainedModel, prompt: Sequence[int], end: int, max_new_tokens: int) -> list[int]:
+def greedy(model: torch.nn.Module, prompt: Sequence[int], end: int, max_new_tokens: int) -> list[int]:
     """The likeliest continuation, token by token, up to and with `end`."""
     import torch
 
-    ids = torch.tensor([list(prompt)], device=model.device)
+    ids = torch.tensor([list(prompt)], device=next(model.parameters()).device)
     with torch.no_grad():
         out = model.generate(  # type: ignore[operator]
             input_ids=ids,
@@ -81,11 +74,11 @@ def greedy(model: PreTrainedModel, prompt: Sequence[int], end: int, max_new_toke
     return [int(token) for token in out[0, len(prompt) :]]
 
 
-def logprobs(model: PreTrainedModel, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+def logprobs(model: torch.nn.Module, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
     """Log-probability (nats) of each answer token after the prompt and the answer's earlier tokens."""
     import torch
 
-    ids = torch.tensor([[*prompt, *answer]], device=model.device)
+    ids = torch.tensor([[*prompt, *answer]], device=next(model.parameters()).device)
     with torch.no_grad():
         logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
     every = torch.log_softmax(logits.float(), dim=-1)
@@ -114,7 +107,7 @@ def read(folder: Path) -> list[GoldenPrompt]:
 
 
 def differences(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[GoldenPrompt]
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[GoldenPrompt]
 ) -> list[str]:
     """What is not as it was when the version was made; an empty list is the parity proof."""
     found = []

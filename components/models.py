@@ -49,7 +49,7 @@ class Manifest(Record):
     answer: Literal["json", "text", "label"]
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     """JSON schema of a structured answer."""
-    created_by: dict[str, Any] = {}
+    created_by: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the training."""
 
 
@@ -175,7 +175,7 @@ def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -
     if adapter is not None:
         check_adapter(folder, adapter)
         if not (adapter / "adapter_config.json").exists():
-            return _load_weights(adapter, dtype).eval()
+            return load_weights(adapter, dtype).eval()
     where = weights_folder(folder)
     reference = read_base(folder)
     if reference.kind != "hub":
@@ -185,7 +185,7 @@ def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -
                 f"{where}: the weights' hash is {found[:12]}, {folder}/base.json says {reference.sha256[:12]}: "
                 "the base changed or is damaged; build it again (dvc repro -f instruct)"
             )
-    model = _load_weights(where, dtype)
+    model = load_weights(where, dtype)
     if adapter is None:
         return model.eval()
     from peft import PeftModel
@@ -197,7 +197,12 @@ def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -
     return cast("PreTrainedModel", adapted.eval())
 
 
-def _load_weights(where: Path, dtype: str) -> PreTrainedModel:
+def load_weights(where: Path, dtype: str = "auto") -> PreTrainedModel:
+    """A folder's causal language model, from safetensors and without running any code of its own.
+
+    Raises:
+        ModelError: the folder holds no such model.
+    """
     from transformers import AutoModelForCausalLM
 
     try:

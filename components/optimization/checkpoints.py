@@ -20,9 +20,7 @@ CODE = (Path(__file__).parent, Path(__file__).parents[1] / "training", Path(__fi
 
 def digest_of(**inputs: object) -> str:
     """A name for exactly these inputs and this training code; values are JSON-able, paths are read."""
-    values = {
-        name: sha256_of(value) if isinstance(value, Path) else value for name, value in sorted(inputs.items())
-    }
+    values = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in sorted(inputs.items())}
     values["code"] = [
         hashlib.sha256(file.read_bytes()).hexdigest() for folder in CODE for file in sorted(folder.glob("*.py"))
     ]

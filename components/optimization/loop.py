@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,8 @@ class Plan(Generic[B]):
     heldout_every: int = 100
     log_every: int = 10
     on_log: Callable[[int, dict[str, float]], None] | None = None
+    note: str = ""
+    """Kept in checkpoints for whoever resumes: the id of the tracking run."""
 
 
 def prepare(seed: int, threads: int) -> torch.device:
@@ -69,6 +72,10 @@ def prepare(seed: int, threads: int) -> torch.device:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
+    if not sys.stderr.isatty():
+        from transformers.utils import logging as bars
+
+        bars.disable_progress_bar()  # its carriage returns fill a log
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -99,7 +106,7 @@ def fit(
             share = rate(step, plan.steps, plan.warmup)
             set_rate(optimizers, share)
             loss_tensor, tokens = plan.loss(model, plan.batch(step))
-            loss_tensor.backward()  # type: ignore[no-untyped-call]
+            loss_tensor.backward()
             norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip)
             loss = loss_tensor.item()
             if not (math.isfinite(loss) and math.isfinite(norm.item())):
@@ -114,7 +121,11 @@ def fit(
             history.tokens += tokens
             progress.step(loss, tokens)
             history.seconds = before + progress.seconds
-            high = high + 1 if step > plan.warmup * plan.steps and loss > max(SPIKE_FACTOR * mean, mean + SPIKE_MARGIN) else 0
+            high = (
+                high + 1
+                if step > plan.warmup * plan.steps and loss > max(SPIKE_FACTOR * mean, mean + SPIKE_MARGIN)
+                else 0
+            )
             if high >= SPIKE_STEPS:
                 raise StageError(
                     f"step {step + 1}: the loss rose from {mean:.2f} to {loss:.2f} and stays there; "
@@ -135,11 +146,23 @@ def fit(
                     values["heldout_loss"] = history.heldout[done]
                 plan.on_log(done, values)
             if checkpoints and done % checkpoints.every == 0 and done < plan.steps:
-                checkpoints.save(_snapshot(model, optimizers, history, done))
+                checkpoints.save(_snapshot(model, optimizers, history, done) | {"note": plan.note})
     finally:
         progress.close()
     model.eval()
     return history
+
+
+def summary(history: History) -> dict[str, float]:
+    """The numbers that every training's metrics.json shares; `loss` is the mean of the last tenth."""
+    last = history.losses[-max(1, len(history.losses) // 10) :]
+    return {
+        "loss": round(sum(last) / len(last), 5) if last else math.nan,
+        "steps": len(history.losses),
+        "tokens": history.tokens,
+        "seconds": round(history.seconds, 2),
+        "tokens_per_second": round(history.tokens / max(history.seconds, 1e-9), 1),
+    }
 
 
 def write_losses(path: Path, history: History) -> None:

@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
                     raise ValueError(f"Muon updates matrices; this parameter has shape {tuple(parameter.shape)}")
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient."""
         assert closure is None, "Muon takes no closure"
         for group in self.param_groups:

@@ -31,6 +31,7 @@ def main(settings: config.Settings) -> None:
 
     tokenizer = load_tokenizer(layout.TOKENIZER)
     separator = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    assert isinstance(separator, int)
     texts = read_texts(layout.CORPUS / "text.jsonl")
     heldout = read_texts(layout.CORPUS / "heldout.jsonl")
     checkpoints = Checkpoints(

@@ -41,7 +41,8 @@ def pretrain(
     """
     wanted, context = settings.pretrain, settings.model.context
     device = loop.prepare(settings.seed, settings.threads)
-    model = new_llama(wanted, context, tokenizer).to(device)
+    model = new_llama(wanted, context, tokenizer)
+    torch.nn.Module.to(model, device)
     if wanted.steps == 0:
         return model.eval(), loop.History()
     batch = wanted.batch_tokens // wanted.window

@@ -7,6 +7,7 @@ file gives the same ids (GPT-2's pattern with a digit splitter does not).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -54,13 +55,15 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, context: int) -> PreT
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
+    spelled = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
     seen = 0
 
     def counted() -> Iterable[str]:
         nonlocal seen
         for text in texts:
             seen += 1
-            yield text
+            # A special token's spelling in the text is that token, and no merge to be learned.
+            yield from spelled.split(text)
 
     tokenizer.train_from_iterator(counted(), trainer=trainer)
     if not seen:

@@ -1,0 +1,157 @@
+"""One training as one MLflow run: parameters, metrics in batches, dataset digests, the machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from components import config
+from components.files import sha256_of
+from components.models import first_line
+from components.stage import StageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+"""Metric values per write: one write a value costs 5 ms each on SQLite."""
+
+
+class Run:
+    """An MLflow run as a context: FINISHED when the block ends well, FAILED or KILLED otherwise.
+
+    Raises:
+        StageError: the tracking server or database cannot be used.
+    """
+
+    def __init__(self, task: str, parameters: dict[str, Any], run_id: str | None = None) -> None:
+        self.task, self.parameters = task, parameters
+        self.run_id = run_id or ""
+        self._resumed = run_id is not None
+        self._waiting: list[Any] = []
+        self._client: MlflowClient | None = None
+
+    def __enter__(self) -> Run:
+        uri = config.places().tracking_uri
+        assert uri
+        try:
+            self._start(uri)
+        except Exception as error:
+            raise StageError(
+                f"MLflow at {uri} cannot be used: {first_line(error)}; "
+                "start it (saqia up) or correct MLFLOW_TRACKING_URI"
+            ) from error
+        return self
+
+    def _start(self, uri: str) -> None:
+        _answering(uri)
+        import mlflow
+        from mlflow.entities import Param, RunTag
+
+        mlflow.set_tracking_uri(uri)
+        self._client = client = mlflow.MlflowClient(uri)
+        if self._resumed:
+            try:
+                client.update_run(self.run_id, status="RUNNING")
+            except mlflow.exceptions.MlflowException:
+                self._resumed = False  # another store than the one the killed training wrote to
+        if not self._resumed:
+            experiment = ensure_experiment(client, self.task, uri)
+            self.run_id = client.create_run(experiment, run_name=f"{self.task} training").info.run_id
+            client.log_batch(
+                self.run_id,
+                params=[Param(key, str(value)[:6000]) for key, value in self.parameters.items()],
+                tags=[RunTag(key, value) for key, value in machine().items()],
+            )
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Note metric values; they are written in batches."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(key, value, now, step) for key, value in values.items()]
+        if len(self._waiting) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        assert self._client
+        if self._waiting:
+            self._client.log_batch(self.run_id, metrics=self._waiting)
+            self._waiting = []
+
+    def log_dataset(self, path: Path, rows: int, name: str) -> None:
+        """Record which data taught this run, by the digest of its content."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        assert self._client
+        if self._resumed:
+            return
+        digest = sha256_of(path)
+        dataset = Dataset(
+            name=name,
+            digest=digest[:36],  # as long as MLflow takes; the whole one is a tag
+            source_type="local",
+            source=json.dumps({"uri": str(path)}),
+            profile=json.dumps({"num_rows": rows}),
+        )
+        tags = [InputTag("mlflow.data.context", "training"), InputTag("sha256", digest)]
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._client
+        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        try:
+            self.flush()
+            self._client.set_terminated(self.run_id, status)
+        except Exception as problem:
+            if kind is None:
+                raise StageError(f"MLflow took no more metrics: {first_line(problem)}") from problem
+
+
+def ensure_experiment(client: MlflowClient, task: str, uri: str) -> str:
+    """The id of the experiment named like the task; artifacts of a local store lie beside its database."""
+    there = client.get_experiment_by_name(task)
+    if there is not None:
+        return str(there.experiment_id)
+    where = None
+    if uri.startswith("sqlite:///"):
+        where = (Path(uri.removeprefix("sqlite:///")).parent / "artifacts" / task).resolve().as_uri()
+    return str(client.create_experiment(task, artifact_location=where))
+
+
+def machine() -> dict[str, str]:
+    """What the training ran on."""
+    import os
+
+    import torch
+
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "device": device,
+        "cores": str(os.cpu_count()),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+    }
+
+
+def _answering(uri: str) -> None:
+    """Ask an HTTP server once: MLflow's client would retry for minutes."""
+    if uri.startswith(("http://", "https://")):
+        import httpx
+
+        httpx.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
+    elif uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

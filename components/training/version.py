@@ -1,0 +1,72 @@
+"""The folder that a version is: weights, tokenizer, chat template, golden prompts, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import chat, golden
+from components.files import write_json, write_text
+from components.models import BaseReference, Manifest, tensor_hash
+from components.schema import Example
+from components.task import Task
+from components.training import methods
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from components.config import TrainSettings
+
+GOLDEN_TOKENS = 128
+"""Longest golden answer: long enough for a structured one, short on a base that never stops."""
+
+
+def write_version(
+    folder: Path,
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    base: BaseReference,
+    settings: TrainSettings,
+    prompts: Sequence[Example],
+    context: int,
+    created_by: dict[str, Any],
+) -> Manifest:
+    """Write a whole version into an empty folder.
+
+    Args:
+        prompts: examples whose prompts become the golden ones.
+        created_by: the parameters that made it.
+    """
+    methods.save(model, folder)
+    tokenizer.save_pretrained(folder)
+    template = tokenizer.chat_template
+    assert isinstance(template, str)
+    write_text(folder / "chat_template.jinja", template)
+    room = [min(GOLDEN_TOKENS, context - len(chat.prompt_ids(tokenizer, example.prompt))) for example in prompts]
+    golden.write(
+        folder,
+        [golden.make(model, tokenizer, example.prompt, tokens) for example, tokens in zip(prompts, room, strict=True)],
+    )
+    schema = task.schema_model()
+    manifest = Manifest(
+        task=task.name,
+        base=base,
+        method=settings.method,
+        adapter_sha256=tensor_hash(folder),
+        chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
+        system=task.system,
+        answer=task.answer,
+        schema=schema.model_json_schema() if schema else None,
+        created_by=created_by,
+    )
+    write_json(folder / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
+    return manifest
+
+
+def golden_examples(examples: Sequence[Example], count: int) -> list[Example]:
+    """A fixed, arbitrary choice: the examples whose ids have the smallest hashes."""
+    return sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())[:count]
