@@ -1,0 +1,1 @@
+"""Candidate against champion, example by example, and the verdict."""

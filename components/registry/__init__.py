@@ -1,0 +1,47 @@
+"""The registry: every version of a task's model, with its verdict and its lineage, in MLflow.
+
+    register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
+    champion(task), candidate(task), get(task, "3"), versions(task)  find one
+    promote, rollback, refuse                                        move the aliases
+    local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
+"""
+
+from components.registry.fetch import fetch, fetch_base, local_base, local_version
+from components.registry.store import RegistryError, client, experiment
+from components.registry.version import Lineage, Snapshot, Version, lineage_of
+from components.registry.versions import (
+    candidate,
+    champion,
+    get,
+    previous,
+    promote,
+    refuse,
+    register,
+    rollback,
+    tasks,
+    versions,
+)
+
+__all__ = [
+    "Lineage",
+    "RegistryError",
+    "Snapshot",
+    "Version",
+    "candidate",
+    "champion",
+    "client",
+    "experiment",
+    "fetch",
+    "fetch_base",
+    "get",
+    "lineage_of",
+    "local_base",
+    "local_version",
+    "previous",
+    "promote",
+    "refuse",
+    "register",
+    "rollback",
+    "tasks",
+    "versions",
+]

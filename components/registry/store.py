@@ -1,0 +1,122 @@
+"""The MLflow store that the registry lives in: one way to open it, for every process.
+
+MLflow creates and migrates its SQLite tables when the first client opens them, and two
+processes that do so at once break each other; the first opening therefore happens under a
+file lock. Artifacts get an absolute place of their own, since MLflow's default is relative
+to the working directory, and a turn's worktree is deleted after the turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.config import places
+from components.stage import StageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class RegistryError(StageError):
+    """The registry does not hold what was asked for, or holds it damaged; one line that says what to do."""
+
+
+_opened: dict[str, MlflowClient] = {}
+
+
+def tracking_uri() -> str:
+    """MLflow's address for this process, absolute."""
+    uri = places().tracking_uri
+    assert uri is not None
+    return uri
+
+
+def client() -> MlflowClient:
+    """The MLflow client of this process's places; the first one of a process creates the tables if need be.
+
+    Raises:
+        RegistryError: the store cannot be opened.
+    """
+    uri = tracking_uri()
+    if uri not in _opened:
+        _opened[uri] = _open(uri)
+    return _opened[uri]
+
+
+def _open(uri: str) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for noisy in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        with locked("mlflow-open"):
+            opened = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            opened.search_experiments(max_results=1)
+            opened.search_registered_models(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise RegistryError(
+            f"MLflow at {uri} cannot be opened ({str(error).splitlines()[0]}); see `saqia doctor`"
+        ) from None
+    return opened
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock that every process using the same MLflow store on this machine respects."""
+    from filelock import FileLock
+
+    folder = _sqlite_folder(tracking_uri()) or places().home
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f".{name}.lock"):
+        yield
+
+
+def experiment(name: str) -> str:
+    """Id of the experiment of this name, made on first use, with artifacts at an absolute place."""
+    from mlflow.exceptions import MlflowException
+
+    found = client().get_experiment_by_name(name)
+    if found is None:
+        folder = _sqlite_folder(tracking_uri())
+        location = (folder / "artifacts" / name).as_uri() if folder else None
+        try:
+            return str(client().create_experiment(name, artifact_location=location))
+        except MlflowException:
+            found = client().get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def download(uri: str, into: Path | None = None) -> Path:
+    """A local folder with the artifacts of `uri`; without `into`, artifacts on this machine are not copied.
+
+    Raises:
+        RegistryError: they are gone or cannot be reached.
+    """
+    client()
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = download_artifacts(
+            artifact_uri=uri, dst_path=str(into) if into else None, tracking_uri=tracking_uri(), registry_uri=tracking_uri()
+        )
+    except (MlflowException, OSError) as error:
+        raise RegistryError(
+            f"the artifacts of {uri} cannot be fetched from {tracking_uri()}: {str(error).splitlines()[0]}"
+        ) from None
+    return Path(found)
+
+
+def _sqlite_folder(uri: str) -> Path | None:
+    """The folder of a SQLite store, or None for a server or another database."""
+    return Path(uri.removeprefix("sqlite:///")).resolve().parent if uri.startswith("sqlite:///") else None
