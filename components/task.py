@@ -58,6 +58,8 @@ class Task(BaseModel):
     """True where a simulated person (the generator's truth) corrects answers: the demo."""
     suggestions: tuple[str, ...] = ()
     """Prompts that the chat page offers to try."""
+    base: str | None = None
+    """The base that the task was made for (`saqia init --base`); `model.base` in params.yaml decides."""
 
     def schema_model(self) -> type[BaseModel] | None:
         """The pydantic class of a structured answer, or None for text and labels."""
@@ -77,6 +79,8 @@ class Task(BaseModel):
     def normalise(self, answer: str) -> str:
         """The form in which two answers are compared: canonical JSON, or whitespace-folded text."""
         model = self.schema_model()
+        if model is None and self.answer == "json":
+            return json.dumps(_json_object(answer), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         if model is None:
             return " ".join(answer.split())
         return model.model_validate_json(answer).model_dump_json()
@@ -84,6 +88,11 @@ class Task(BaseModel):
     def parse(self, answer: str) -> dict[str, Any] | None:
         """The answer's fields, or None where it is not a valid answer of this task."""
         model = self.schema_model()
+        if model is None and self.answer == "json":
+            try:
+                return _json_object(answer)
+            except ValueError:
+                return None
         if model is None:
             valid = not self.labels or answer.strip() in self.labels
             return {"answer": " ".join(answer.split())} if valid else None
@@ -91,6 +100,13 @@ class Task(BaseModel):
             return cast(dict[str, Any], json.loads(model.model_validate_json(answer).model_dump_json()))
         except ValidationError:
             return None
+
+
+def _json_object(answer: str) -> dict[str, Any]:
+    value = json.loads(answer)
+    if not isinstance(value, dict):
+        raise ValueError("the answer is JSON, but no object")
+    return value
 
 
 class Generator(Protocol):

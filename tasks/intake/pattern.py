@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 
-@lru_cache(maxsize=None)
+@cache
 def expand(pattern: str) -> tuple[str, ...]:
     """Every text that a pattern with `[alternative|alternative]` stands for, in writing order.
 

@@ -1,0 +1,1 @@
+"""One module per format that people keep examples in; each turns one record into one `Example`."""

@@ -1,0 +1,116 @@
+"""What reading a file of examples gives, and the one way in which a record is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.schema import Example, Message, Role, content_id
+
+
+class Unusable(ValueError):
+    """This record cannot become an example; the message says why, in a phrase."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A place in the file that gave no example. `line` counts from 1; None where no line can be named."""
+
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}" if self.line is not None else self.reason
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was understood of a file, as what, and what was not and why."""
+
+    examples: tuple[Example, ...]
+    format: str
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was decided on the reader's own account, e.g. which column is the label."""
+
+    def summary(self, at_most: int = 10) -> list[str]:
+        """Lines for people: how many rows were understood, which were not, and why."""
+        lines = [
+            f"format: {self.format}",
+            f"understood: {len(self.examples)} rows; not understood: {len(self.skipped)}",
+        ]
+        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"  {skipped}" for skipped in self.skipped[:at_most]]
+        if len(self.skipped) > at_most:
+            lines.append(f"  … and {len(self.skipped) - at_most} more")
+        return lines
+
+
+@dataclass
+class Record:
+    """One JSON object of the file and the line on which it begins."""
+
+    line: int
+    value: dict[str, Any] = field(default_factory=dict)
+
+
+def text_of(value: object, key: str) -> str:
+    """A record's text.
+
+    Raises:
+        Unusable: it is missing, not text, or holds half a surrogate pair.
+    """
+    if value is None:
+        raise Unusable(f"{key} is missing")
+    if not isinstance(value, str):
+        raise Unusable(f"{key} is {_kind(value)}, not text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unusable(f"{key} holds half of a surrogate pair, which is no character") from None
+    return value
+
+
+def filled(value: object, key: str) -> str:
+    """A record's text that may not be empty.
+
+    Raises:
+        Unusable: as `text_of`, or there is nothing but space.
+    """
+    text = text_of(value, key)
+    if not text.strip():
+        raise Unusable(f"{key} is empty")
+    return text
+
+
+def example(turns: list[tuple[Role, str]]) -> Example:
+    """An example of these turns, after checking that user and assistant alternate and the assistant ends.
+
+    Raises:
+        Unusable: saying which turn is out of place.
+    """
+    body = [role for role, _ in turns if role != "system"]
+    if any(role == "system" for role, _ in turns[1:]):
+        raise Unusable("a system message that is not the first")
+    if not body or body[0] != "user":
+        raise Unusable("the conversation does not begin with the user")
+    for number, (before, after) in enumerate(zip(body, body[1:], strict=False), 2):
+        if before == after:
+            raise Unusable(f"turn {number}: two turns of the {after} in a row")
+    if body[-1] != "assistant":
+        raise Unusable("the last turn is not the assistant's: there is no answer to learn")
+    messages = tuple(Message(role=role, content=text) for role, text in turns)
+    return Example(id=content_id(*(f"{m.role}\x1e{m.content}" for m in messages)), messages=messages)
+
+
+def with_system(system: object, turns: list[tuple[Role, str]]) -> list[tuple[Role, str]]:
+    """The turns after a system message, where there is one."""
+    if system is None:
+        return turns
+    text = text_of(system, "system")
+    return [("system", text), *turns] if text.strip() else turns
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)

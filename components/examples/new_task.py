@@ -1,0 +1,153 @@
+"""A new task's folder, made from the examples that its user brought."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from components import files, layout
+from components.examples.formats.records import Imported
+from components.examples.labels import labels_of
+from components.schema import Example
+from components.task import TaskError
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_SUGGESTIONS = 3
+_SUGGESTION_LENGTH = 300
+
+
+def write_task(name: str, imported: Imported, schema: Path | None, base: str | None, root: Path) -> Path:
+    """Write tasks/<name>/ (task.yaml, examples.jsonl, and schema.py where one is given), whole or not at all.
+
+    The kind of answer is inferred: `json` where every answer is a JSON object, `label` where
+    the answers are few short values, else `text`. A system message that all rows share
+    becomes the task's. `schema` may end in `:Class` where its file defines several.
+
+    Returns:
+        The folder.
+
+    Raises:
+        TaskError: the name is no task name or is taken, or the schema cannot be used.
+    """
+    if not _NAME.fullmatch(name):
+        raise TaskError(f"{name!r} is no task name: lower-case letters, digits, - and _, beginning with a letter")
+    folder = root / layout.task_folder(name)
+    if folder.exists():
+        raise TaskError(f"{folder} exists already: choose another name, or remove the folder first")
+    answers = [example.answer for example in imported.examples]
+    system, rows = _shared_system(imported.examples)
+    values: dict[str, Any] = {"name": name, "title": name.replace("-", " ").replace("_", " ").capitalize()}
+    labels = labels_of(answers)
+    if schema is not None:
+        source, class_name = _schema(schema)
+        values |= {"answer": "json", "schema": f"schema.py:{class_name}"}
+    elif all(_is_object(answer) for answer in answers):
+        values["answer"] = "json"
+    elif labels is not None:
+        values |= {"answer": "label", "labels": list(labels)}
+        rows = [_stripped(row) for row in rows]
+    else:
+        values["answer"] = "text"
+    values["system"] = system or _instruction(values)
+    if base is not None:
+        values["base"] = base
+    values["suggestions"] = [row.question for row in rows if len(row.question) <= _SUGGESTION_LENGTH][:_SUGGESTIONS]
+    with files.replacing_folder(folder) as temporary:
+        files.write_rows(temporary / "examples.jsonl", rows)
+        if schema is not None:
+            shutil.copyfile(source, temporary / "schema.py")
+        files.write_text(
+            temporary / "task.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+        )
+    return folder
+
+
+def _instruction(values: dict[str, Any]) -> str:
+    """What a model that was not trained here has to be told; for text the user knows best."""
+    if values["answer"] == "label":
+        return f"Answer with one of: {', '.join(values['labels'])}."
+    return "Answer with one JSON object." if values["answer"] == "json" else ""
+
+
+def _shared_system(examples: Sequence[Example]) -> tuple[str, list[Example]]:
+    """The system message of all rows, and the rows without it; rows that differ keep theirs."""
+    found = {row.messages[0].content if row.messages[0].role == "system" else "" for row in examples}
+    system = min(found) if len(found) == 1 else ""
+    if not system:
+        return "", list(examples)
+    return system, [row.model_copy(update={"messages": row.messages[1:]}) for row in examples]
+
+
+def _stripped(row: Example) -> Example:
+    """The row with its label's surrounding space gone, so that equal labels are equal."""
+    last = row.messages[-1]
+    answer = last.model_copy(update={"content": last.content.strip()})
+    return row.model_copy(update={"messages": (*row.messages[:-1], answer), "group": answer.content})
+
+
+def _is_object(answer: str) -> bool:
+    try:
+        return isinstance(json.loads(answer), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _schema(path: Path) -> tuple[Path, str]:
+    """The file and the name of its pydantic class that is an answer."""
+    text = str(path)
+    file, _, wanted = text.rpartition(":") if re.search(r":[A-Za-z_]\w*$", text) else (text, "", "")
+    source = Path(file)
+    if not source.is_file():
+        raise TaskError(f"--schema {source}: there is no such file")
+    module = _load(source)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
+    ]
+    names = [found.__name__ for found in classes]
+    if wanted:
+        if wanted not in names:
+            raise TaskError(
+                f"--schema {source}: there is no pydantic class {wanted}; classes: {', '.join(names) or 'none'}"
+            )
+        return source, wanted
+    parts = {used for found in classes for used in _used_by(found)}
+    tops = [found.__name__ for found in classes if found.__name__ not in parts]
+    if len(tops) != 1:
+        raise TaskError(
+            f"--schema {source} must define one pydantic class that is the answer; it has {', '.join(tops) or 'none'}: "
+            f"name one, --schema {source}:Class"
+        )
+    return source, tops[0]
+
+
+def _used_by(model: type[BaseModel]) -> set[str]:
+    """Names of the classes that a class's fields or bases are made of."""
+    inside = set(model.model_json_schema().get("$defs", {})) - {model.__name__}
+    return inside | {base.__name__ for base in model.__mro__[1:]}
+
+
+def _load(source: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("_schema_of_a_new_task", source)
+    if spec is None or spec.loader is None:
+        raise TaskError(f"--schema {source}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TaskError(f"--schema {source} cannot be imported: {type(error).__name__}: {error}") from None
+    finally:
+        sys.modules.pop(spec.name, None)
+    return module
