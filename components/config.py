@@ -100,11 +100,19 @@ class CurateSettings(Section):
     near_duplicate: float = Field(0.8, gt=0, le=1)
     regression_share: float = Field(0.25, ge=0, lt=1)
     rater_share: float = Field(0.5, gt=0, le=1)
+    rater_free: int = Field(20, ge=0)
+    """Rows of a turn that anybody may give before `rater_share` bounds them."""
+    trusted_raters: tuple[str, ...] = ()
+    """People whom `rater_share` does not bound: the team's own."""
+    replay_rows: int = Field(300, ge=0)
+    """Rows of the task's own that are never taught: what replay must preserve (at most a fifth of them)."""
     scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
         "email",
         "phone",
         "id_number",
     )
+    phone_regions: tuple[str, ...] = ("US", "GB")
+    """Countries (ISO 3166) whose national phone notation is recognised; numbers with + always are."""
 
 
 class QualitySettings(Section):
@@ -164,6 +172,9 @@ class ServingSettings(Section):
     max_batch: int = Field(32, ge=1)
     max_queue: int = Field(256, ge=1)
     deadline_seconds: float = Field(60, gt=0)
+    merge_up_to: int = Field(500_000_000, ge=0)
+    """Parameters of a base up to which each version is merged into a copy of its own."""
+    max_body_mb: float = Field(4, gt=0)
 
 
 class Settings(Section):

@@ -1,0 +1,127 @@
+"""A miniature DVC project with trivial stages, and one Prefect server for all flow tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components import config
+from flows import environment
+
+ROOT = Path(__file__).parent.parent.parent
+
+DVC = """
+stages:
+  first:
+    desc: writes a number
+    cmd: python first.py
+    deps: [first.py]
+    params: [seed]
+    outs: [data/first]
+  second:
+    desc: reads it
+    cmd: python second.py
+    deps: [second.py, data/first]
+    outs: [models/second]
+    meta: {pool: gpu}
+  aside:
+    desc: needs nobody
+    cmd: python aside.py
+    deps: [aside.py]
+    outs: [data/aside]
+  last:
+    desc: needs both
+    cmd: python last.py
+    deps: [last.py, models/second, data/aside]
+    params: [turn]
+    outs: [reports/intake]
+"""
+
+STAGE = """
+import os, pathlib, yaml
+print("{name} says hello", flush=True)
+out = pathlib.Path("{out}"); out.mkdir(parents=True)
+(out / "value").write_text(str(yaml.safe_load(open("params.yaml"))["seed"]))
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git repository with four trivial stages."""
+    folder = tmp_path / "project"
+    for name, out in (
+        ("first", "data/first"),
+        ("second", "models/second"),
+        ("aside", "data/aside"),
+        ("last", "reports/intake"),
+    ):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(STAGE.format(name=name, out=out))
+    (folder / "dvc.yaml").write_text(DVC)
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("retry_seconds: 5", "retry_seconds: 0"))
+    (folder / ".gitignore").write_text("/data/\n/models/\n/reports/\n/.saqia/\n__pycache__/\n")
+    (folder / ".dvcignore").write_text(".saqia\n__pycache__\n*.pyc\n")
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
+    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "start")
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a Prefect server of the tests' own."""
+    import httpx
+
+    home = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env={**os.environ, **environment.QUIET, "PREFECT_HOME": str(home)},
+        stdout=(home / "log").open("w"),
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
+    try:
+        for _ in range(240):
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.5)
+        else:
+            pytest.fail((home / "log").read_text()[-2000:])
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def places(tmp_path: Path, project: Path) -> config.Places:
+    return config.Places(home=tmp_path / "saqia-home").absolute(project)
