@@ -60,7 +60,8 @@ def connect(url: str, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
         raise StoreError(f"SAQIA_DATABASE_URL = {_shown(url)} is no database URL: {error}") from None
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"SAQIA_DATABASE_URL = {_shown(url)} needs {error.name}, which is not installed: pip install 'saqia[postgres]'"
+            f"SAQIA_DATABASE_URL = {_shown(url)} "
+            f"needs {error.name}, which is not installed: pip install 'psycopg[binary]'"
         ) from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda raw, _: _prepare_sqlite(raw, busy_seconds))

@@ -1,0 +1,76 @@
+"""Stage `curate`: normalise, scrub, deduplicate, decontaminate, split; every dropped row keeps its reason.
+
+python -m components.curation
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from components import config, files, layout, stage
+from components import task as tasks
+from components.curation.clean import Cleaner
+from components.curation.curate import Curated, curate
+from components.curation.scrub import scrubber
+from components.schema import Example, FeedbackRow
+
+log = logging.getLogger("curate")
+
+NOT_EVALUATION = ("train", "traffic", "skipped")
+
+
+def evaluation_sets(folder: Path) -> dict[str, list[Example]]:
+    """Every evaluation set of a task: all of its example files but what is taught, traffic and skipped rows."""
+    return {
+        path.stem: files.read_rows(path, Example)
+        for path in sorted(folder.glob("*.jsonl"))
+        if path.stem not in NOT_EVALUATION
+    }
+
+
+def check_ids(rows: Iterable[Example], path: Path) -> None:
+    """Refuse rows that cannot be told apart.
+
+    Raises:
+        files.DataError: two lines have the same id.
+    """
+    first: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        if row.id in first:
+            raise files.DataError(
+                f"{path}, row {number}: id {row.id!r} is that of row {first[row.id]} too; ids must differ"
+            )
+        first[row.id] = number
+
+
+def main(settings: config.Settings) -> None:
+    task = tasks.load(settings.task)
+    folder = layout.examples(settings.task)
+    own = files.read_rows(folder / "train.jsonl", Example)
+    check_ids(own, folder / "train.jsonl")
+    evaluation = evaluation_sets(folder)
+    snapshots = [
+        files.read_rows(path, FeedbackRow) for path in sorted(layout.snapshots(settings.task).glob("[0-9]*.jsonl"))
+    ]
+    log.info(
+        "curate: %d own rows, %d evaluation rows in %d sets, %d feedback events in %d snapshots",
+        len(own), sum(map(len, evaluation.values())), len(evaluation), sum(map(len, snapshots)), len(snapshots),
+    )  # fmt: skip
+    cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
+    curated = curate(task, own, evaluation, snapshots, cleaner, settings.curate, settings.train.replay, settings.seed)
+    write(settings.task, curated)
+    log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))  # type: ignore[attr-defined]
+
+
+def write(name: str, curated: Curated) -> None:
+    """Write the folder and the report, whole or not at all."""
+    with files.replacing_folder(layout.curated(name)) as folder:
+        for file in ("train", "replay", "target", "regression", "preferences", "review", "dropped"):
+            files.write_rows(folder / f"{file}.jsonl", getattr(curated, file))
+    files.write_json(Path("reports") / name / "curation.json", curated.report)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,54 @@
+"""No single person speaks for everybody: a bound on one rater's share of a turn's rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+
+from components.curation.settled import Settled
+from components.feedback.triage import drop
+from components.schema import Dropped
+
+STEP = "rater cap"
+
+
+def allowance(counts: Sequence[int], share: float, free: int) -> int:
+    """Most rows that one rater may give, so that nobody gives more than `share` of what is then kept.
+
+    `counts` are rows per rater. With R raters no bound below 1/R can be met, so the larger of
+    the two holds. `free` rows are always allowed: so few do no harm, and one stranger's single
+    row must not silence a team. With a single rater there is nobody to be weighed against.
+    """
+    if len(counts) < 2:
+        return max(counts, default=0)
+    share = max(share, 1 / len(counts))
+    for allowed in range(max(counts), 0, -1):
+        kept = sum(min(count, allowed) for count in counts)
+        if min(allowed, max(counts)) <= share * kept + 1e-9:
+            return max(allowed, free)
+    return free
+
+
+def capped(
+    rows: Sequence[Settled], share: float, free: int, trusted: Collection[str]
+) -> tuple[list[Settled], list[Dropped]]:
+    """Keep each rater's first rows of a turn up to the allowance; `trusted` raters are not bounded.
+
+    Trusted raters' rows count in what the others' share is taken of.
+    """
+    counts = Counter(row.row.rater for row in rows)
+    allowed = allowance(list(counts.values()), share, free)
+    given: defaultdict[str, int] = defaultdict(int)
+    kept: list[Settled] = []
+    dropped: list[Dropped] = []
+    for row in rows:
+        rater = row.row.rater
+        given[rater] += 1
+        if rater in trusted or given[rater] <= allowed:
+            kept.append(row)
+        else:
+            reason = (
+                f"rater {rater} gave {counts[rater]} of this turn's {len(rows)} rows; at most {allowed} may be used"
+            )
+            dropped.append(drop(row.row, reason, STEP))
+    return kept, dropped

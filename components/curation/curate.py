@@ -1,0 +1,213 @@
+"""The whole of curation as one function from rows to rows: read it from top to bottom.
+
+The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
+corrected feedback, sampled. Feedback, turn by turn: clean, triage, settle with earlier
+turns, rater cap, taught or locked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from components.config import CurateSettings
+from components.curation.cap import capped
+from components.curation.clean import Cleaner
+from components.curation.duplicates import without_duplicates
+from components.curation.ledger import Ledger
+from components.curation.near import NearIndex, asked, question, question_key
+from components.curation.replay import held_back, sample
+from components.curation.settled import Body, Settled
+from components.curation.sides import Sides
+from components.feedback.triage import drop, triage
+from components.schema import Dropped, Example, FeedbackRow, Message, Preference, content_id
+from components.task import Task
+
+log = logging.getLogger("curate")
+
+
+@dataclass
+class Curated:
+    """What `curate` writes, file by file."""
+
+    train: list[Example]
+    replay: list[Example]
+    target: list[Example]
+    regression: list[Example]
+    preferences: list[Preference]
+    review: list[FeedbackRow]
+    dropped: list[Dropped]
+    report: dict[str, object] = field(default_factory=dict)
+
+
+def curate(
+    task: Task,
+    own: Sequence[Example],
+    evaluation: Mapping[str, Sequence[Example]],
+    snapshots: Sequence[Sequence[FeedbackRow]],
+    cleaner: Cleaner,
+    settings: CurateSettings,
+    replayed: int,
+    seed: int,
+) -> Curated:
+    """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
+
+    `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
+    events of each turn in order, `replayed` how many own rows a turn teaches again.
+
+    Raises:
+        StageError: the counts do not add up.
+    """
+    near = settings.near_duplicate
+    own_ledger = Ledger("the task's own rows", len(own))
+    tests = {name: [cleaner.text(question(row)) for row in rows] for name, rows in evaluation.items()}
+
+    rows = _cleaned(own, cleaner, own_ledger)
+    rows, removed = without_duplicates(rows, near, any_answer=task.answer == "text")
+    own_ledger.remove(removed)
+    rows = _apart(rows, tests, "decontaminate", "a near-duplicate of a row of evaluation set {}", near, own_ledger)
+    kept_back = held_back(rows, settings.replay_rows, near, seed)
+    replay = [row for row in rows if row.id in kept_back]
+    rows = [row for row in rows if row.id not in kept_back]
+
+    sides = Sides(near, settings.regression_share, seed)
+    for text in (*(text for texts in tests.values() for text in texts), *map(question, replay)):
+        sides.lock(text)
+    feedback = _feedback(task, snapshots, cleaner, settings, sides)
+
+    locked = {"locked feedback": [row.text for row in feedback.locked]}
+    rows = _apart(rows, locked, "decontaminate", "a near-duplicate of {}", near, own_ledger)
+    taught = {"taught feedback": [row.text for row in feedback.taught]}
+    rows = _apart(rows, taught, "superseded", "a near-duplicate of {}, which is newer", near, own_ledger)
+    again = sample(rows, replayed, seed) if snapshots else rows
+    own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
+
+    last = len(snapshots)
+    result = Curated(
+        train=[*(_example(row, task) for row in feedback.taught), *again],
+        replay=replay,
+        target=[_example(row, task) for row in feedback.locked if row.turn == last],
+        regression=[_example(row, task) for row in feedback.locked if row.turn < last],
+        preferences=[_preference(row) for row in feedback.taught if row.corrects and row.answer != row.row.answer],
+        review=feedback.review,
+        dropped=[*own_ledger.changed, *own_ledger.removed, *feedback.ledger.changed, *feedback.ledger.removed],
+    )
+    feedback.ledger.end(
+        train=len(feedback.taught),
+        target=len(result.target),
+        regression=len(result.regression),
+        review=len(result.review),
+    )
+    result.report = {
+        "own": own_ledger.report(),
+        "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
+        "files": {
+            name: len(getattr(result, name))
+            for name in ("train", "replay", "target", "regression", "preferences", "review", "dropped")
+        },
+    }
+    return result
+
+
+@dataclass
+class _Feedback:
+    ledger: Ledger
+    taught: list[Settled]
+    locked: list[Settled]
+    review: list[FeedbackRow]
+
+
+def _feedback(
+    task: Task,
+    snapshots: Sequence[Sequence[FeedbackRow]],
+    cleaner: Cleaner,
+    settings: CurateSettings,
+    sides: Sides,
+) -> _Feedback:
+    """Every turn's events, each turn seeing only itself and the turns before it."""
+    ledger = Ledger("feedback", sum(len(rows) for rows in snapshots))
+    body = Body(settings.near_duplicate, any_answer=task.answer == "text")
+    review: list[FeedbackRow] = []
+    for turn, events in enumerate(snapshots, 1):
+        cleaned: list[FeedbackRow] = []
+        for event in events:
+            row, changes = cleaner.feedback(event)
+            ledger.change(changes)
+            cleaned.append(row)
+            sides.assign(asked(row.messages))
+        sorted_out = triage(cleaned, cleaner.canonical, lambda row: question_key(asked(row.messages)))
+        ledger.remove(sorted_out.dropped)
+        review += sorted_out.review
+        settled, removed = body.settle(((t, asked(t.row.messages)) for t in sorted_out.teach), turn)
+        ledger.remove(removed)
+        kept, removed = capped(settled, settings.rater_share, settings.rater_free, settings.trusted_raters)
+        ledger.remove(removed)
+        used = {row.row.event_id for row in kept}
+        for row in settled:
+            if row.row.event_id not in used:
+                body.forget(row)
+        ledger.remove(body.superseded(kept))
+    by_side: dict[str, list[Settled]] = {"taught": [], "locked": [], "torn": []}
+    for counted in body.rows():
+        by_side[sides.assign(counted.text)].append(counted)
+    torn = "near both a taught and a locked row, so it can be neither without giving a test away"
+    ledger.remove(drop(row.row, torn, "sides") for row in by_side["torn"])
+    return _Feedback(ledger, by_side["taught"], by_side["locked"], review)
+
+
+def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger) -> list[Example]:
+    result: list[Example] = []
+    for row in rows:
+        cleaned, changes = cleaner.example(row)
+        ledger.change(changes)
+        result.append(cleaned)
+    return result
+
+
+def _apart(
+    rows: Sequence[Example],
+    others: Mapping[str, Sequence[str]],
+    step: str,
+    reason: str,
+    near: float,
+    ledger: Ledger,
+) -> list[Example]:
+    """The rows that are no near-duplicate of any of the others' texts."""
+    index = NearIndex(near)
+    for name, texts in others.items():
+        for text in texts:
+            index.add(name, text)
+    kept: list[Example] = []
+    for row in rows:
+        hit = next(iter(index.matches(question(row))), None)
+        if hit is None:
+            kept.append(row)
+        else:
+            why = f"{reason.format(hit[0])} (similarity {hit[1]:.2f})"
+            ledger.remove([Dropped(id=row.id, step=step, action="dropped", reason=why, text=row.question)])
+    return kept
+
+
+def _example(row: Settled, task: Task) -> Example:
+    """A settled answer as a row to learn or to be tested on; its id is the event's."""
+    return Example(
+        id=row.row.event_id,
+        messages=(*row.row.messages, Message(role="assistant", content=row.answer)),
+        source="correction" if row.corrects else "confirmed",
+        group=row.answer if task.answer == "label" else None,
+        rater=row.row.rater,
+    )
+
+
+def _preference(row: Settled) -> Preference:
+    """The correction preferred to what was served."""
+    return Preference(
+        id=content_id("preference", row.row.event_id),
+        prompt=row.row.messages,
+        chosen=row.answer,
+        rejected=row.row.answer,
+        source="human",
+        rater=row.row.rater,
+        rejected_version=row.row.model_version,
+    )

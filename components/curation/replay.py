@@ -1,0 +1,52 @@
+"""Which of the task's own rows are never taught, and which are taught again beside corrections."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from components.curation.near import NearIndex, question, question_key
+from components.curation.sides import fraction
+from components.schema import Example
+
+MOST = 0.2
+"""No more than this share of the rows is held back, so that a small task still has rows to teach."""
+
+
+def clusters(rows: Sequence[Example], near: float) -> list[list[Example]]:
+    """Rows grouped so that near-duplicates, and near-duplicates of those, stand together."""
+    parent = list(range(len(rows)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    index = NearIndex(near)
+    for position, row in enumerate(rows):
+        for name, _ in index.matches(question(row)):
+            a, b = sorted((root(int(name)), root(position)))
+            parent[b] = a
+        index.add(str(position), question(row))
+    grouped: defaultdict[int, list[Example]] = defaultdict(list)
+    for position, row in enumerate(rows):
+        grouped[root(position)].append(row)
+    return list(grouped.values())
+
+
+def held_back(rows: Sequence[Example], count: int, near: float, seed: int) -> set[str]:
+    """Ids of about `count` rows, whole clusters in the order of a seeded hash: the same whatever feedback says."""
+    most = min(count, int(len(rows) * MOST))
+    chosen: set[str] = set()
+    drawn = sorted(clusters(rows, near), key=lambda c: fraction(seed, "replay", question_key(question(c[0]))))
+    for cluster in drawn:
+        if len(chosen) + len(cluster) <= most:
+            chosen.update(row.id for row in cluster)
+    return chosen
+
+
+def sample(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """`count` rows by a seeded hash, in their own order; a larger count keeps the smaller one's rows."""
+    drawn = {row.id for row in sorted(rows, key=lambda row: fraction(seed, "sample", row.id))[:count]}
+    return [row for row in rows if row.id in drawn]
