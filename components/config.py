@@ -146,6 +146,8 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     batch_size: int = Field(100, ge=1)
     max_new_tokens: int = Field(96, ge=1)
+    perplexity_rows: int = Field(200, ge=0)
+    """Reference answers a set that perplexity is measured on; exact match is always measured on all."""
 
 
 class PromotionSettings(Section):

@@ -1,0 +1,270 @@
+"""From a checked request body to an engine's events, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request as HttpRequest
+
+from components.feedback.store import StoreError
+from components.schema import Interaction, Message
+from serving.api import metrics
+from serving.api.errors import ApiError, invalid, of_engine
+from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBody
+from serving.engine.grammar import GrammarError, json_grammar
+from serving.engine.interface import Event, Finished, Request, Sampling
+from serving.runtime import Runtime
+from serving.versions import NoVersionYet, Served, UnknownModel
+
+TASK_TEMPERATURE_SEEDS = 2**63
+
+
+def runtime_of(request: HttpRequest) -> Runtime:
+    """The running parts; 503 while the service is still starting."""
+    runtime = getattr(request.app.state, "runtime", None)
+    if runtime is None:
+        raise ApiError(503, "The service is starting.", code="starting", kind="server_error")
+    assert isinstance(runtime, Runtime)
+    return runtime
+
+
+def resolve(runtime: Runtime, model: str) -> Served:
+    """The version that a request's `model` names, or OpenAI's error for none."""
+    try:
+        return runtime.versions.resolve(model)
+    except NoVersionYet as error:
+        raise ApiError(
+            503, str(error), param="model", code="no_version_yet", kind="server_error", headers={"Retry-After": "30"}
+        ) from None
+    except UnknownModel as error:
+        raise ApiError(404, str(error), param="model", code="model_not_found") from None
+
+
+def sampling(
+    body: SamplingBody, served: Served, *, max_tokens: int, top_logprobs: int | None, grammar: str | None = None
+) -> Sampling:
+    """The body's sampling parameters as the engine takes them."""
+    biases = {int(token): value for token, value in (body.logit_bias or {}).items()}
+    size = served.engine.vocabulary(served.version)
+    for token in biases:
+        if token >= size:
+            raise invalid(
+                "logit_bias", f"Invalid 'logit_bias': token {token} is not in the vocabulary (0 to {size - 1})."
+            )
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        seed=secrets.randbits(63) if body.seed is None else body.seed,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        presence_penalty=body.presence_penalty or 0.0,
+        logit_bias=biases,
+        stop=body.stops,
+        top_logprobs=top_logprobs,
+        grammar=grammar,
+    )
+
+
+def room(served: Served, prompt: Sequence[int], wanted: int | None, param: str) -> int:
+    """How many tokens may be generated; 400 with the counts where the prompt leaves no room."""
+    context = served.context
+    left = context - len(prompt)
+    if left < 1 and wanted != 0:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {context} tokens, and at least 1 of them is the answer's. "
+            f"However, your {param} resulted in {len(prompt)} tokens. Please reduce the length of the {param}.",
+            param=param,
+            code="context_length_exceeded",
+        )
+    if left < 0:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {context} tokens. However, your {param} resulted in "
+            f"{len(prompt)} tokens. Please reduce the length of the {param}.",
+            param=param,
+            code="context_length_exceeded",
+        )
+    return left if wanted is None else min(wanted, left)
+
+
+def grammar_of(response_format: object) -> str | None:
+    """The grammar that `response_format` asks for."""
+    match response_format:
+        case JsonObjectFormat():
+            schema: dict[str, Any] = {"type": "object"}
+        case JsonSchemaFormat(json_schema=wanted):
+            if wanted.schema_ is None:
+                raise invalid("response_format", "Missing required parameter: 'response_format.json_schema.schema'.")
+            schema = wanted.schema_
+        case _:
+            return None
+    try:
+        return json_grammar(json.dumps(schema))
+    except GrammarError as error:
+        param = "response_format.json_schema.schema"
+        raise invalid(param, f"Invalid schema for response_format: {error}", code="invalid_json_schema") from None
+
+
+class Asked:
+    """One prompt on its way through the engine; events come out on the event loop."""
+
+    def __init__(
+        self, runtime: Runtime, served: Served, id: str, prompt: Sequence[int], how: Sampling, *, stream: bool
+    ) -> None:
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._served = served
+        self.request = Request(
+            id=id,
+            model=served.version,
+            prompt=tuple(prompt),
+            sampling=how,
+            on_event=self._from_engine,
+            stream=stream,
+            deadline=time.monotonic() + runtime.settings.serving.deadline_seconds,
+        )
+
+    def submit(self) -> None:
+        """Queue it. Raises EngineError where the engine refuses."""
+        self._served.engine.submit(self.request)
+
+    def cancel(self) -> None:
+        """The client has gone."""
+        self.request.cancelled = True
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Deltas, then the end. Leaving early cancels the request."""
+        try:
+            while True:
+                event = await self._events.get()
+                if isinstance(event, Finished):
+                    metrics.record(self.request, len(event.ids))
+                    if event.error is not None:
+                        raise of_engine(event.error)
+                    yield event
+                    return
+                yield event
+        finally:
+            self.cancel()
+
+    async def finished(self) -> Finished:
+        """The whole answer."""
+        async for event in self.events():
+            if isinstance(event, Finished):
+                return event
+        raise AssertionError("an engine ends every request")
+
+    def _from_engine(self, event: Event) -> None:
+        # The loop is closed where the service went down before the engine did.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+
+def submit_all(asked: Sequence[Asked]) -> None:
+    """All of them or none: a request for n answers does not get some."""
+    for number, one in enumerate(asked):
+        try:
+            one.submit()
+        except BaseException:
+            for submitted in asked[:number]:
+                submitted.cancel()
+            raise
+
+
+def choices(
+    runtime: Runtime,
+    served: Served,
+    id: str,
+    prompts: Sequence[Sequence[int]],
+    how: Sequence[Sampling],
+    n: int,
+    stream: bool,
+) -> list[Asked]:
+    """Every prompt n times, in OpenAI's order; the k-th answer draws from seed + k."""
+    asked = []
+    for prompt, sampling_of_prompt in zip(prompts, how, strict=True):
+        for k in range(n):
+            seed = sampling_of_prompt.seed
+            one = replace(sampling_of_prompt, seed=None if seed is None else seed + k)
+            asked.append(Asked(runtime, served, id, prompt, one, stream=stream))
+    return asked
+
+
+@contextlib.asynccontextmanager
+async def cancelled_with(http: HttpRequest, asked: Sequence[Asked]) -> AsyncIterator[None]:
+    """While inside, a client that hangs up cancels its requests."""
+
+    async def watch() -> None:
+        while True:
+            if (await http.receive())["type"] == "http.disconnect":
+                for one in asked:
+                    one.cancel()
+                return
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        for one in asked:
+            one.cancel()
+
+
+def new_id(prefix: str) -> str:
+    """A completion's id."""
+    return f"{prefix}-{secrets.token_hex(14)}"
+
+
+def choice_id(completion: str, index: int) -> str:
+    """The id under which the index-th answer of a completion is stored; the first has the completion's own."""
+    return completion if index == 0 else f"{completion}:{index}"
+
+
+async def keep(
+    runtime: Runtime,
+    served: Served,
+    asked: Asked,
+    answer: Finished,
+    *,
+    id: str,
+    messages: Sequence[Message],
+    parameters: dict[str, object],
+) -> None:
+    """Write one answer to the store; returns when it is on disk.
+
+    Raises:
+        ApiError: 503, since an answer that nobody can speak of later must not look like any other.
+    """
+    interaction = Interaction(
+        id=id,
+        created_at=datetime.now(UTC),
+        task=runtime.task.name,
+        model_version=served.version,
+        messages=tuple(messages),
+        answer=answer.text,
+        finish_reason=answer.reason,
+        prompt_tokens=len(asked.request.prompt),
+        completion_tokens=len(answer.ids),
+        latency_ms=1000 * (time.monotonic() - asked.request.submitted),
+        parameters=parameters,
+    )
+    try:
+        await asyncio.to_thread(runtime.store.add_interaction, interaction)
+    except StoreError as error:
+        raise ApiError(
+            503, f"The answer could not be stored: {error}", code="store_error", kind="server_error"
+        ) from None
+
+
+def headers(served: Served) -> dict[str, str]:
+    """Which version answered."""
+    return {"x-saqia-version": served.version, "x-saqia-model": served.name}

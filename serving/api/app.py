@@ -1,0 +1,65 @@
+"""The HTTP application: OpenAI's API, feedback, probes."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from serving.api import chat, completions, errors, feedback, metrics, models
+from serving.api.middleware import BodyLimit, RequestId
+from serving.engine.interface import EngineError
+from serving.runtime import Runtime
+
+DESCRIPTION = """OpenAI's HTTP API over a model of your own: change the base URL of any OpenAI client.
+`POST /v1/feedback` takes what people say about an answer; it teaches the next version."""
+
+
+def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
+    """The application. The service sets `app.state.runtime` when its parts are up."""
+    app = FastAPI(
+        title="Saqia", description=DESCRIPTION, version="1", openapi_url="/v1/openapi.json", docs_url="/v1/docs"
+    )
+    app.state.runtime = runtime
+    for router in (chat.router, completions.router, models.router, feedback.router):
+        app.include_router(router)
+    app.add_exception_handler(errors.ApiError, errors.on_api_error)
+    app.add_exception_handler(EngineError, errors.on_engine_error)
+    app.add_exception_handler(RequestValidationError, errors.on_validation_error)
+    app.add_exception_handler(HTTPException, errors.on_http_error)
+    app.add_exception_handler(Exception, errors.on_unforeseen)
+    app.add_middleware(BodyLimit, limit=int(max_body_mb * 2**20))
+    app.add_middleware(RequestId)
+    app.add_api_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
+    # BentoML asks a mounted application which of its routes match; what is under /v1 but unknown is still ours.
+    app.add_api_route(
+        "/v1/{rest:path}",
+        unknown,
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
+        include_in_schema=False,
+    )
+    return app
+
+
+async def unknown(rest: str, request: Request) -> Response:
+    """Unknown paths and methods under /v1, in OpenAI's words."""
+    known = {route.path for route in request.app.routes if hasattr(route, "methods")}
+    raise HTTPException(405 if request.url.path in known else 404)
+
+
+async def index() -> Response:
+    """People who open the address in a browser want the page."""
+    return RedirectResponse("/ui/")
+
+
+async def readyz(request: Request) -> Response:
+    """503 with the reason until a proven version serves."""
+    runtime = request.app.state.runtime
+    if runtime is None:
+        return JSONResponse({"ready": False, "reason": "the service is starting"}, 503)
+    ready, details = runtime.readiness()
+    champion = runtime.versions.champion
+    metrics.sample(runtime.rollout.engines, champion.version if champion else None)
+    return JSONResponse(details, 200 if ready else 503)

@@ -1,0 +1,95 @@
+"""POST /v1/feedback: what a person says about an answer, acknowledged when it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Request
+from pydantic import Field, model_validator
+
+from components.feedback.store import KeyReused, StoreError, UnknownInteraction
+from components.schema import FeedbackKind
+from serving import feedback
+from serving.api import metrics
+from serving.api.answering import choice_id, runtime_of
+from serving.api.errors import RESPONSES, ApiError, invalid
+from serving.api.requests import MAX_CHOICES, Body
+from serving.api.responses import FeedbackEvent, FeedbackStored
+
+router = APIRouter(tags=["feedback"])
+
+
+class FeedbackRequest(Body):
+    """At least one of thumb (or kind), correction and comment."""
+
+    completion_id: str = Field(min_length=1, max_length=200, description="The `id` of the completion.")
+    choice: int = Field(0, ge=0, lt=MAX_CHOICES, description="Which of n answers.")
+    thumb: Literal["up", "down"] | None = None
+    kind: FeedbackKind | None = Field(None, description="thumb_up and thumb_down are the same as `thumb`.")
+    correction: str | None = Field(None, max_length=100_000, description="The right answer, whole.")
+    comment: str | None = Field(None, max_length=10_000)
+    rater: str = Field("anonymous", min_length=1, max_length=200, description="Who says it.")
+    idempotency_key: str | None = Field(
+        None, min_length=1, max_length=200, description="A retry with it is stored once."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> FeedbackRequest:
+        said = "up" if self.kind == "thumb_up" else "down" if self.kind == "thumb_down" else None
+        if said and self.thumb not in (None, said):
+            raise ValueError("kind and thumb contradict each other")
+        if self.kind == "correction" and self.correction is None:
+            raise ValueError("kind 'correction' needs the right answer in correction")
+        if self.kind == "comment" and not self.comment:
+            raise ValueError("kind 'comment' needs its text in comment")
+        if not (said or self.thumb or self.correction is not None or self.comment):
+            raise ValueError("say something: thumb, correction or comment")
+        return self
+
+    @property
+    def said_thumb(self) -> Literal["up", "down"] | None:
+        """The thumb, by whichever name it was sent."""
+        match self.kind:
+            case "thumb_up":
+                return "up"
+            case "thumb_down":
+                return "down"
+            case _:
+                return self.thumb
+
+
+@router.post("/v1/feedback", responses=RESPONSES)
+async def give_feedback(
+    body: FeedbackRequest,
+    http: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> FeedbackStored:
+    """Say what is right or wrong about an answer. The answer to this request comes when it is on disk."""
+    runtime = runtime_of(http)
+    id = choice_id(body.completion_id, body.choice)
+    said = feedback.Said(
+        id, body.said_thumb, body.correction, body.comment, body.rater, body.idempotency_key or idempotency_key
+    )
+    try:
+        answered = await asyncio.to_thread(feedback.interaction, runtime.store, id)
+        if answered is None:
+            raise UnknownInteraction(f"no answer with id {id!r} was served here: send the `id` of the completion")
+        events, new = await asyncio.to_thread(feedback.save, runtime.store, runtime.task, said)
+    except feedback.WrongCorrection as error:
+        param = f"correction.{error.field}" if error.field else "correction"
+        raise invalid(param, f"Invalid 'correction': {error}", code="invalid_correction") from None
+    except UnknownInteraction as error:
+        raise ApiError(404, str(error), param="completion_id", code="completion_not_found") from None
+    except KeyReused as error:
+        raise ApiError(409, str(error), param="idempotency_key", code="idempotency_key_reused") from None
+    except StoreError as error:
+        raise ApiError(503, f"Not stored: {error}", code="store_error", kind="server_error") from None
+    for event in events if new else ():
+        metrics.FEEDBACK.labels(answered.model_version, event.kind).inc()
+    return FeedbackStored(
+        completion_id=body.completion_id,
+        version=answered.model_version,
+        repeated=not new,
+        events=[FeedbackEvent(id=e.id, kind=e.kind, created=int(e.created_at.timestamp())) for e in events],
+    )

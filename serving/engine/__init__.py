@@ -1,0 +1,1 @@
+"""Engines: prompts as token ids in, tokens out, behind the interface of `interface.py`."""

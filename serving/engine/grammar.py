@@ -1,0 +1,98 @@
+"""Answers that follow a grammar: JSON of any kind, or JSON of one schema (llguidance).
+
+A grammar is compiled once per tokenizer and copied for every row. At each step the row's
+state says which tokens may come next; all others get probability zero, so a whole answer
+always satisfies the grammar. Only `max_tokens` can cut it short.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from serving.engine.interface import EngineError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+    from transformers import PreTrainedTokenizerBase
+
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+"""No free whitespace: it costs tokens, and a small model can lose itself in it."""
+
+
+class GrammarError(ValueError):
+    """The schema cannot be turned into a grammar; the message says which part of it."""
+
+
+@lru_cache(maxsize=256)
+def json_grammar(schema: str) -> str:
+    """The grammar of JSON that satisfies a schema (JSON text; `{"type": "object"}` for any object).
+
+    Raises:
+        GrammarError: the schema is wrong or uses something that cannot be enforced.
+    """
+    from llguidance import LLMatcher
+
+    try:
+        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=COMPACT)
+        error = LLMatcher.validate_grammar(grammar)
+    except ValueError as problem:
+        raise GrammarError(str(problem).splitlines()[0]) from None
+    if error:
+        raise GrammarError(error.splitlines()[0])
+    return grammar
+
+
+class Grammars:
+    """The compiled grammars of one tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end_ids: frozenset[int]) -> None:
+        from llguidance.hf import from_tokenizer
+
+        self._tokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=sorted(end_ids))
+        self._compiled: dict[str, LLMatcher] = {}
+
+    def start(self, grammar: str) -> Constraint:
+        """A fresh state at the grammar's beginning.
+
+        Raises:
+            EngineError: the grammar cannot be followed with this vocabulary.
+        """
+        from llguidance import LLMatcher
+
+        if grammar not in self._compiled:
+            matcher = LLMatcher(self._tokenizer, grammar)
+            if matcher.is_error():
+                raise EngineError(f"the grammar cannot be used: {matcher.get_error().splitlines()[0]}")
+            if len(self._compiled) >= 64:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[grammar] = matcher
+        return Constraint(self._compiled[grammar].deep_copy())
+
+
+class Constraint:
+    """Where one row stands in its grammar."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    def allow(self, logits: torch.Tensor) -> torch.Tensor:
+        """One row's logits [vocabulary] with every token that may not come next at -inf."""
+        mask: Any = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        bits = mask[:, None].bitwise_right_shift(torch.arange(8, dtype=torch.uint8)).bitwise_and(1).flatten()
+        allowed = bits[: logits.shape[-1]].bool().to(logits.device)
+        if allowed.shape[-1] < logits.shape[-1]:
+            allowed = torch.nn.functional.pad(allowed, (0, logits.shape[-1] - allowed.shape[-1]))
+        return logits.masked_fill(~allowed, -torch.inf)
+
+    def accept(self, token: int) -> bool:
+        """Move on by one token; True when the grammar has ended and nothing can follow.
+
+        Raises:
+            EngineError: the token was not allowed here.
+        """
+        if not self._matcher.consume_token(token):
+            raise EngineError(f"the grammar lost its way: {self._matcher.get_error()}")
+        return bool(self._matcher.is_stopped())

@@ -1,0 +1,102 @@
+"""What a person says about an answer, checked and written down; the API and the pages both call this."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import ValidationError
+
+from components.feedback.store import Store
+from components.schema import Feedback, FeedbackKind, Interaction
+from components.task import Task
+
+
+class WrongCorrection(ValueError):
+    """The correction is no valid answer of the task; `field` says where."""
+
+    def __init__(self, field: str | None, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Said:
+    """Everything that one person said about one answer in one go."""
+
+    interaction_id: str
+    thumb: Literal["up", "down"] | None = None
+    correction: str | None = None
+    comment: str | None = None
+    rater: str = "anonymous"
+    idempotency_key: str | None = None
+
+
+def checked_correction(task: Task, correction: str) -> str:
+    """The correction in the task's canonical form.
+
+    Raises:
+        WrongCorrection: it is empty, no valid answer of a structured task, or no label of a labelling one.
+    """
+    if not correction.strip():
+        raise WrongCorrection(None, "the right answer must not be empty")
+    if task.labels and correction.strip() not in task.labels:
+        raise WrongCorrection(
+            None, f"{correction.strip()!r} is no label of this task; labels: {', '.join(task.labels)}"
+        )
+    if task.schema_model() is None:
+        return correction.strip() if task.labels else correction
+    try:
+        json.loads(correction)
+    except json.JSONDecodeError as error:
+        raise WrongCorrection(None, f"not valid JSON: {error}") from None
+    try:
+        return task.normalise(correction)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        message = f"{field}: {problem['msg']}" if field else problem["msg"]
+        raise WrongCorrection(field or None, message) from None
+
+
+def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
+    """Write it down, one event for each thing said; returns them, and False where all were there already.
+
+    Raises:
+        WrongCorrection, UnknownInteraction, KeyReused, StoreError: nothing, or a part that a retry completes, is stored.
+    """
+    correction = None if said.correction is None else checked_correction(task, said.correction)
+    events: list[tuple[FeedbackKind, str | None, str | None]] = []
+    if said.thumb is not None:
+        comment = said.comment if correction is None else None
+        events.append(("thumb_up" if said.thumb == "up" else "thumb_down", None, comment))
+    if correction is not None:
+        events.append(("correction", correction, said.comment))
+    if not events:
+        events.append(("comment", None, said.comment))
+    stored, any_new = [], False
+    for kind, right, comment in events:
+        key = said.idempotency_key
+        event, new = store.add_feedback(
+            Feedback(
+                id=f"fb-{uuid.uuid4().hex}",
+                interaction_id=said.interaction_id,
+                created_at=datetime.now(UTC),
+                rater=said.rater,
+                kind=kind,
+                correction=right,
+                comment=comment or None,
+                idempotency_key=f"{key}:{kind}" if key and len(events) > 1 else key,
+            )
+        )
+        stored.append(event)
+        any_new |= new
+    return stored, any_new
+
+
+def interaction(store: Store, id: str) -> Interaction | None:
+    """The answer that is spoken of."""
+    return store.interaction(id)

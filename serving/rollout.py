@@ -1,0 +1,201 @@
+"""From the registry's alias to what answers, without a restart and without a failed request.
+
+Every `serving.poll_seconds` the champion alias is read. A new version is fetched, loaded
+beside the one that serves, proven on its golden prompts, and only then given the name.
+Whatever goes wrong on the way leaves the old one serving, and says so in the log and in
+/readyz. The version before stays loaded, so that a rollback is immediate.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import models
+from components.config import ServingSettings
+from components.models import ModelError
+from serving.engine.interface import Engine, EngineError
+from serving.parity import Parity, prove
+from serving.versions import Served, Versions, read_base, read_served
+
+log = logging.getLogger("saqia.rollout")
+
+KEEP = 2
+"""Versions kept loaded: the champion and the one before it."""
+RETRY_SECONDS = 30.0
+"""A version that was refused is tried again this much later: its files may have been restored."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A version that can be brought here. Its registry record, behind two functions."""
+
+    version: str
+    base_sha256: str
+    folder: Callable[[], Path]
+    base: Callable[[], Path]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the newest champion does not serve."""
+
+    version: str
+    reason: str
+    at: float
+
+
+class Rollout:
+    """Keeps what is served in step with the registry. One thread; nothing else loads or drops versions."""
+
+    def __init__(
+        self,
+        versions: Versions,
+        champion: Callable[[], Source | None],
+        make_engine: Callable[[Path], Engine],
+        settings: ServingSettings,
+    ) -> None:
+        self._versions = versions
+        self._champion = champion
+        self._make_engine = make_engine
+        self._settings = settings
+        self._engines: dict[str, Engine] = {}
+        self._recent: list[str] = []
+        """Versions that were champion, the newest last."""
+        self._bases: dict[str, str] = {}
+        """Kept version → hash of the base it stands on."""
+        self._base: dict[str, Served] = {}
+        """Hash → that base as a model of its own."""
+        self.parity: dict[str, Parity] = {}
+        self.refusal: Refusal | None = None
+        self.problem: str | None = None
+        """Why the registry could not be read at the last look."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="rollout", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self, drain_seconds: float) -> None:
+        """Stop watching; let the engines finish what they have."""
+        self._stop.set()
+        for engine in list(self._engines.values()):
+            engine.close(drain_seconds)
+        self._thread.join(5)
+
+    @property
+    def engines(self) -> list[Engine]:
+        """Engines that run now: one a base."""
+        return list(self._engines.values())
+
+    def look(self) -> None:
+        """Read the alias once and act on it. Never raises: the next look may find things better."""
+        try:
+            source = self._champion()
+            self.problem = None
+        except Exception as error:
+            if self.problem is None:
+                log.warning("the registry cannot be read: %s", models.first_line(error))
+            self.problem = models.first_line(error)
+            return
+        now = self._versions.champion
+        if source is None or (now is not None and now.version == source.version):
+            self.refusal = None if source is None or now is not None else self.refusal
+            return
+        refused = self.refusal
+        if refused and refused.version == source.version and time.monotonic() - refused.at < RETRY_SECONDS:
+            return
+        began = time.monotonic()
+        try:
+            self._bring_in(source)
+        except Exception as error:
+            reason = models.first_line(error)
+            self.refusal = Refusal(source.version, reason, time.monotonic())
+            goes_on = f"version {now.version} goes on serving" if now else "nothing serves yet"
+            expected = isinstance(error, ModelError | EngineError | OSError | RuntimeError)
+            log.error(
+                "version %s is refused: %s; %s", source.version, reason, goes_on, exc_info=None if expected else error
+            )
+            return
+        self.refusal = None
+        log.info(
+            "version %s serves (was %s; %.2f s)",
+            source.version,
+            now.version if now else "none",
+            time.monotonic() - began,
+        )
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(self._settings.poll_seconds)
+
+    def _bring_in(self, source: Source) -> None:
+        """Load, prove, switch, and let go of what is no longer needed."""
+        if not any(served.version == source.version for served in self._versions.all()):
+            self._load(source)
+        self._versions.switch(source.version)
+        self._versions.add(self._base[source.base_sha256])
+        self._recent = [v for v in self._recent if v != source.version] + [source.version]
+        self._bases[source.version] = source.base_sha256
+        self._let_go()
+
+    def _load(self, source: Source) -> None:
+        folder = source.folder()
+        engine = self._engine(source)
+        engine.load(source.version, folder)
+        try:
+            served = read_served(self._versions.task, source.version, folder, engine, _tokenizer(folder))
+            parity = prove(served, folder)
+            if not parity.holds:
+                raise ModelError(f"the parity proof fails: {parity.problem}")
+        except BaseException:
+            engine.unload(source.version)
+            self._drop_unused_engines()
+            raise
+        self.parity[source.version] = parity
+        self._versions.add(served)
+
+    def _engine(self, source: Source) -> Engine:
+        """The engine of the version's base; a new base is loaded beside the old one."""
+        engine = self._engines.get(source.base_sha256)
+        if engine is None:
+            folder = source.base()
+            engine = self._make_engine(folder)
+            self._engines[source.base_sha256] = engine
+            self._base[source.base_sha256] = read_base(self._versions.task, folder, engine)
+            if self._versions.champion is None:
+                self._versions.add(self._base[source.base_sha256])
+        return engine
+
+    def _let_go(self) -> None:
+        while len(self._recent) > KEEP:
+            old = self._recent.pop(0)
+            served = next((s for s in self._versions.all() if s.version == old), None)
+            self._versions.remove(old)
+            self.parity.pop(old, None)
+            self._bases.pop(old, None)
+            if served is not None:
+                served.engine.unload(old)
+        self._drop_unused_engines()
+
+    def _drop_unused_engines(self) -> None:
+        """An engine goes when none of the kept versions stands on its base; it finishes its requests first."""
+        champion = self._versions.champion
+        for sha256 in [sha for sha in self._engines if sha not in self._bases.values()]:
+            engine = self._engines[sha256]
+            if champion is None or champion.engine is engine:
+                continue
+            del self._engines[sha256], self._base[sha256]
+            threading.Thread(target=engine.close, args=(self._settings.deadline_seconds,), daemon=True).start()
+
+
+def _tokenizer(folder: Path):  # type: ignore[no-untyped-def]
+    from serving.engine.torch_engine import load_version_tokenizer
+
+    return load_version_tokenizer(folder)

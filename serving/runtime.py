@@ -1,0 +1,118 @@
+"""The parts of a running service, put together once: settings, store, versions, engine, rollout."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import config, registry, task
+from components.config import Settings
+from components.feedback.store import Store
+from components.task import Task
+from serving.engine.interface import Engine
+from serving.rollout import Rollout, Source
+from serving.versions import Versions
+
+log = logging.getLogger("saqia.service")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the API and the pages work with."""
+
+    settings: Settings
+    task: Task
+    store: Store
+    versions: Versions
+    rollout: Rollout
+
+    def readiness(self) -> tuple[bool, dict[str, object]]:
+        """May traffic come? With the reason and what is known about each version."""
+        champion = self.versions.champion
+        refusal = self.rollout.refusal
+        if champion is not None:
+            reason = f"version {champion.version} serves"
+        elif refusal is not None:
+            reason = f"version {refusal.version} is refused: {refusal.reason}"
+        elif self.rollout.problem:
+            reason = f"the registry cannot be read: {self.rollout.problem}"
+        else:
+            reason = f"{self.task.name} has no version yet: run `saqia build`"
+        return champion is not None, {
+            "ready": champion is not None,
+            "reason": reason,
+            "task": self.task.name,
+            "version": champion.version if champion else None,
+            "loaded": [served.name for served in self.versions.all()],
+            "parity": {
+                version: {"prompts": parity.prompts, "worst_logprob_difference": parity.worst}
+                for version, parity in self.rollout.parity.items()
+            },
+            "refused": {"version": refusal.version, "reason": refusal.reason} if refusal else None,
+            "registry_problem": self.rollout.problem,
+        }
+
+    def close(self) -> None:
+        """Finish what is in flight, then let go of everything."""
+        self.rollout.close(self.settings.serving.deadline_seconds)
+        self.store.close()
+
+
+def start(settings: Settings) -> Runtime:
+    """Open the store and begin to watch the registry; the first look happens in the background.
+
+    Raises:
+        TaskError, StoreError: there is no such task, or the store cannot be opened.
+    """
+    the_task = task.load(settings.task)
+    store = Store()
+    versions = Versions(the_task.name)
+    rollout = Rollout(versions, lambda: champion_source(the_task.name), engine_maker(settings), settings.serving)
+    rollout.start()
+    return Runtime(settings, the_task, store, versions, rollout)
+
+
+def champion_source(task_name: str) -> Source | None:
+    """The registry's champion as the rollout needs it."""
+    version = registry.champion(task_name)
+    if version is None:
+        return None
+    return Source(
+        version.version,
+        version.base.sha256,
+        folder=lambda: registry.local_version(version),
+        base=lambda: registry.local_base(version),
+    )
+
+
+class EngineMaker:
+    """Builds an engine for a base with the installation's settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, base: Path) -> Engine:
+        import torch
+
+        from serving.engine.torch_engine import TorchEngine
+
+        torch.set_num_threads(self._settings.threads)
+        serving = self._settings.serving
+        return TorchEngine(
+            base,
+            max_batch=serving.max_batch,
+            max_queue=serving.max_queue,
+            context=self._settings.model.context,
+            merge_up_to=serving.merge_up_to,
+        )
+
+
+def engine_maker(settings: Settings) -> EngineMaker:
+    """See `EngineMaker`."""
+    return EngineMaker(settings)
+
+
+def settings_here() -> Settings:
+    """params.yaml of the working directory."""
+    return config.load()

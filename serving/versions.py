@@ -1,0 +1,141 @@
+"""What can be asked for by name: the base, the loaded versions, and the alias that moves.
+
+TASK, TASK@champion     whatever serves now
+TASK@3                  version 3, while it is loaded
+base                    the base model without any adapter
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import chat, models
+from components.schema import Message
+from serving.engine.interface import BASE, Engine
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model that answers, with everything needed to ask it."""
+
+    task: str
+    version: str
+    """Registered version, or `base`."""
+    engine: Engine
+    tokenizer: PreTrainedTokenizerBase
+    """The API's own copy: the engine decodes with another one on its own thread."""
+    system: str
+    fingerprint: str
+    """Changes with the weights: OpenAI's `system_fingerprint`."""
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def name(self) -> str:
+        """How the API calls it: `intake@3` or `base`."""
+        return BASE if self.version == BASE else f"{self.task}@{self.version}"
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.engine.context(self.version)
+
+    def with_system(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The conversation as the model was taught it: the task's system message first, unless the client sent one."""
+        if self.system and not any(message.role == "system" for message in messages):
+            return (Message(role="system", content=self.system), *messages)
+        return tuple(messages)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids that ask for the next assistant turn."""
+        return chat.prompt_ids(self.tokenizer, messages)
+
+
+def read_served(task: str, version: str, folder: Path, engine: Engine, tokenizer: PreTrainedTokenizerBase) -> Served:
+    """A version as its manifest describes it."""
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(f"{manifest['base']['sha256']} {manifest['adapter_sha256']}".encode()).hexdigest()
+    return Served(task, version, engine, tokenizer, str(manifest.get("system") or ""), f"fp_{digest[:12]}")
+
+
+def read_base(task: str, folder: Path, engine: Engine) -> Served:
+    """The bare base; it gets no system message, since it was taught none."""
+    reference = models.read_base(folder)
+    return Served(task, BASE, engine, models.load_tokenizer(folder), "", f"fp_{reference.sha256[:12]}")
+
+
+class UnknownModel(LookupError):
+    """No such model is loaded; the message names those that are."""
+
+
+class NoVersionYet(LookupError):
+    """The task has no champion yet: there is nothing to answer with."""
+
+
+class Versions:
+    """The names that clients may use now. The rollout changes them; requests read them."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        self._lock = threading.Lock()
+        self._served: dict[str, Served] = {}
+        self._champion: str | None = None
+
+    def add(self, served: Served) -> None:
+        """Make a model answer under its own name."""
+        with self._lock:
+            self._served[served.version] = served
+
+    def remove(self, version: str) -> None:
+        """No new request may name it."""
+        with self._lock:
+            if version == self._champion:
+                raise ValueError(f"version {version} is the champion")
+            self._served.pop(version, None)
+
+    def switch(self, version: str | None) -> None:
+        """From now on `TASK` means this version."""
+        with self._lock:
+            assert version is None or version in self._served, f"version {version} is not loaded"
+            self._champion = version
+
+    @property
+    def champion(self) -> Served | None:
+        """What `TASK` means now."""
+        with self._lock:
+            return self._served[self._champion] if self._champion is not None else None
+
+    def all(self) -> list[Served]:
+        """Every loaded model, the base first."""
+        with self._lock:
+            return sorted(self._served.values(), key=lambda s: (s.version != BASE, len(s.version), s.version))
+
+    def names(self) -> list[str]:
+        """Every name that `resolve` takes now."""
+        names = [served.name for served in self.all()]
+        return names + ([self.task, f"{self.task}@champion"] if self.champion else [])
+
+    def resolve(self, name: str) -> Served:
+        """The model that a request's `model` names.
+
+        Raises:
+            NoVersionYet: the task has no champion.
+            UnknownModel: no such model is loaded.
+        """
+        if name in (self.task, f"{self.task}@champion"):
+            if (champion := self.champion) is None:
+                raise NoVersionYet(f"{self.task} has no version yet: run `saqia build`")
+            return champion
+        for served in self.all():
+            if name == served.name:
+                return served
+        raise UnknownModel(f"The model '{name}' does not exist; models here: {', '.join(self.names()) or 'none yet'}.")
