@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components import config, layout, stage
-from components.files import read_texts, replacing_folder, write_json
+from components.files import read_texts, replacing_folder, write_json, write_text
 from components.models import first_line
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def main(settings: config.Settings) -> None:
     if settings.model.base != "local":
         stage.write_not_used(layout.PRETRAINED, settings.model.base)
         write_json(REPORT / "metrics.json", {"used": False})
-        (REPORT / "loss.csv").write_text("step,loss\n")
+        write_text(REPORT / "loss.csv", "step,loss\n")
         return
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.optimization.loop import write_losses

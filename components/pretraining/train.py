@@ -45,6 +45,8 @@ def pretrain(
     torch.nn.Module.to(model, device)
     if wanted.steps == 0:
         return model.eval(), loop.History()
+    if wanted.window > context:
+        raise StageError(f"pretrain.window = {wanted.window} is more than model.context = {context}")
     batch = wanted.batch_tokens // wanted.window
     if batch < 1:
         raise StageError(f"pretrain.batch_tokens = {wanted.batch_tokens} is less than one window of {wanted.window}")
