@@ -1,9 +1,9 @@
 """The registry: every version of a task's model, with its verdict and its lineage, in MLflow.
 
-    register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
-    champion(task), candidate(task), get(task, "3"), versions(task)  find one
-    promote, rollback, refuse                                        move the aliases
-    local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
+register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
+champion(task), candidate(task), get(task, "3"), versions(task)  find one
+promote, rollback, refuse                                        move the aliases
+local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
 """
 
 from components.registry.fetch import fetch, fetch_base, local_base, local_version

@@ -7,7 +7,7 @@ import logging
 from components import layout, stage
 from components.config import Settings
 from components.files import replacing_folder, write_json
-from components.registry.fetch import fetch
+from components.registry.fetch import fetch, local_base
 from components.registry.store import RegistryError
 from components.registry.versions import get
 
@@ -29,6 +29,7 @@ def main(settings: Settings) -> None:
             f"{wanted.version} of {settings.task} is {version.sha256[:12]}: params.yaml is of another registry"
         )
     fetch(version, layout.CHAMPION)
+    local_base(version)  # evaluate finds it by its hash where the base was rebuilt since
     log.info("champion: version %s of %s, %s", version.version, version.task, version.sha256[:12])
 
 

@@ -39,7 +39,8 @@ def local_version(version: Version) -> Path:
         if found != version.files_sha256:
             raise RegistryError(
                 f"version {version.version} of {version.task} is damaged in the registry: its files' hash is "
-                f"{found[:12]}, registered was {version.files_sha256[:12]}; restore MLflow's artifacts or use another version"
+                f"{found[:12]}, registered was {version.files_sha256[:12]}; restore MLflow's "
+                "artifacts or use another version"
             )
     return cached
 

@@ -6,7 +6,6 @@ machine's cache, else in the registry; nothing depends on the working directory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,13 @@ class Answers:
     """Greedy answers of one version."""
 
     def __init__(self, base: Path, adapter: Path, max_new_tokens: int = 256) -> None:
+        from components.evaluation.compare import version_tokenizer
         from components.evaluation.generation import load_merged
-        from components.models import load_tokenizer
+        from components.models import read_manifest
 
-        manifest = json.loads((adapter / "manifest.json").read_text())
-        self.system = str(manifest.get("system") or "")
+        self.system = read_manifest(adapter).system
         self.max_new_tokens = max_new_tokens
-        self.tokenizer = load_tokenizer(base)
-        template = adapter / "chat_template.jinja"
-        if template.exists():
-            self.tokenizer.chat_template = template.read_text(encoding="utf-8")
+        self.tokenizer = version_tokenizer(base, adapter)
         self.model = load_merged(base, adapter)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[str]:
@@ -51,7 +47,7 @@ class Answers:
             max_new_tokens=int(given.get("max_new_tokens", self.max_new_tokens)),
             batch_size=int(given.get("batch_size", 64)),
         )
-        return [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in answers]
+        return [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers]
 
     def _messages(self, row: str | Sequence[Mapping[str, str]]) -> list[Message]:
         if isinstance(row, str):
@@ -81,9 +77,8 @@ def _rows(model_input: Any) -> list[Any]:
 
 
 def _load_pyfunc(path: str) -> Answers:
-    from components.models import BaseReference
+    from components.models import read_manifest
     from components.registry.fetch import base_by_reference
 
     adapter = Path(path)
-    manifest = json.loads((adapter / "manifest.json").read_text())
-    return Answers(base_by_reference(BaseReference.model_validate(manifest["base"])), adapter)
+    return Answers(base_by_reference(read_manifest(adapter).base), adapter)

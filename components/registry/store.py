@@ -108,7 +108,10 @@ def download(uri: str, into: Path | None = None) -> Path:
 
     try:
         found = download_artifacts(
-            artifact_uri=uri, dst_path=str(into) if into else None, tracking_uri=tracking_uri(), registry_uri=tracking_uri()
+            artifact_uri=uri,
+            dst_path=str(into) if into else None,
+            tracking_uri=tracking_uri(),
+            registry_uri=tracking_uri(),
         )
     except (MlflowException, OSError) as error:
         raise RegistryError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field
 
 from components import layout
 from components.models import BaseReference
@@ -32,10 +33,10 @@ class Lineage(Record):
     dvc_lock_sha256: str = ""
     params: str = ""
     """The text of params.yaml."""
-    datasets: dict[str, str] = {}
+    datasets: dict[str, str] = Field(default_factory=dict)
     """Path of every data folder that a stage wrote → its digest in dvc.lock."""
     snapshots: tuple[Snapshot, ...] = ()
-    runs: dict[str, str] = {}
+    runs: dict[str, str] = Field(default_factory=dict)
     """Who ran it, e.g. {"prefect": flow run id, "mlflow": training run id}."""
 
 
@@ -52,7 +53,7 @@ class Version(Record):
     base_uri: str
     """Where the base is to be had: `models:/saqia-base/1`, a folder, or a hub id."""
     verdict: Verdict
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     lineage: Lineage
     created_at: datetime
     model_id: str

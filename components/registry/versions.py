@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components import files
-from components.models import BaseReference, check_adapter, read_base, tensor_hash
+from components.models import BaseReference, check_adapter, read_base, read_manifest, tensor_hash
 from components.registry.store import RegistryError, client, experiment, locked
 from components.registry.version import Lineage, Version
 from components.schema import Verdict
@@ -48,9 +48,9 @@ def register(adapter: Path, base: Path, verdict: Verdict, lineage: Lineage, eval
         RegistryError: MLflow cannot be reached.
     """
     check_adapter(base, adapter)
-    manifest = json.loads((adapter / "manifest.json").read_text())
-    task = str(manifest["task"])
-    key = hashlib.sha256(f"{manifest['adapter_sha256']} {lineage.dvc_lock_sha256}".encode()).hexdigest()[:32]
+    manifest = read_manifest(adapter)
+    task = manifest.task
+    key = hashlib.sha256(f"{manifest.adapter_sha256} {lineage.dvc_lock_sha256}".encode()).hexdigest()[:32]
     with locked("mlflow-register"):
         version = _by_tag(task, KEY, key)
         if version is None:
@@ -59,7 +59,7 @@ def register(adapter: Path, base: Path, verdict: Verdict, lineage: Lineage, eval
             record = Version(
                 task=task,
                 version="",
-                sha256=manifest["adapter_sha256"],
+                sha256=manifest.adapter_sha256,
                 files_sha256=files.sha256_of(adapter),
                 base=reference,
                 base_uri=_register_base(base, reference),
@@ -89,7 +89,9 @@ def get(task: str, version: str) -> Version:
         raise RegistryError(f"{version!r} is no version number and none of the aliases {', '.join(ALIASES)}")
     try:
         found = (
-            client().get_model_version_by_alias(task, version) if by_alias else client().get_model_version(task, version)
+            client().get_model_version_by_alias(task, version)
+            if by_alias
+            else client().get_model_version(task, version)
         )
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -164,7 +166,9 @@ def rollback(task: str, by: str = "a person") -> Version:
         _finish_moving(task)
         now, before = champion(task), previous(task)
         if now is None or before is None:
-            raise RegistryError(f"{task} has no previous champion to go back to; `saqia promote VERSION` picks any version")
+            raise RegistryError(
+                f"{task} has no previous champion to go back to; `saqia promote VERSION` picks any version"
+            )
         waiting = candidate(task)
         _move(
             task,
@@ -200,7 +204,7 @@ def _log(task: str, key: str, adapter: Path, evaluation: Path | None, lineage: L
     from mlflow.models import Model
 
     name = f"{task}-{key[:16]}"
-    where = experiment(f"{task}-versions")
+    where = experiment(task)
     for model in client().search_logged_models([where], filter_string=f"name = '{name}'"):
         if str(model.status).endswith("READY"):
             return str(model.model_id)
@@ -211,7 +215,9 @@ def _log(task: str, key: str, adapter: Path, evaluation: Path | None, lineage: L
             shutil.copytree(evaluation, folder / "evaluation")
         (folder / "dvc.lock").write_text(lineage.dvc_lock, encoding="utf-8")
         (folder / "params.yaml").write_text(lineage.params, encoding="utf-8")
-        logged = client().create_logged_model(where, name=name, tags={KEY: key}, model_type="adapter")
+        logged = client().create_logged_model(
+            where, name=name, source_run_id=lineage.runs.get("mlflow"), tags={KEY: key}, model_type="adapter"
+        )
         card = Model(model_uuid=logged.model_id)
         import mlflow.pyfunc
 
@@ -236,7 +242,9 @@ def _register_base(base: Path, reference: BaseReference) -> str:
     if registered is not None:
         return registered
     if tensor_hash(base) != reference.sha256:
-        raise RegistryError(f"{base}: the weights are not those that base.json names; rebuild it (dvc repro -f instruct)")
+        raise RegistryError(
+            f"{base}: the weights are not those that base.json names; rebuild it (dvc repro -f instruct)"
+        )
     where = experiment(BASE_MODEL)
     logged = client().create_logged_model(where, name=f"base-{reference.sha256[:16]}", model_type="base")
     client().log_model_artifacts(logged.model_id, str(base))

@@ -1,0 +1,194 @@
+"""Answering every evaluation set with the candidate and with what it is compared with."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tqdm import tqdm
+
+from components import chat, golden, layout
+from components.config import EvaluateSettings, places
+from components.evaluation.generation import answer_losses, generate, latencies, load_merged
+from components.evaluation.metrics import score
+from components.evaluation.verdict import SetResult
+from components.files import read_rows
+from components.models import ModelError, load_tokenizer, read_base, read_manifest
+from components.schema import Example, Score
+from components.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+Role = Literal["target", "guard", "regression", "shown"]
+LATENCY_PROMPTS = 10
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Examples that nothing was taught from."""
+
+    name: str
+    title: str
+    role: Role
+    examples: Sequence[Example]
+
+
+@dataclass
+class ModelResult:
+    """What one model made of every set."""
+
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    perplexity: dict[str, float] = field(default_factory=dict)
+    """exp of the mean negative log-likelihood per token of the reference answers, by set."""
+    seconds: list[float] = field(default_factory=list)
+    """Latency of single prompts."""
+    parity: list[str] = field(default_factory=list)
+
+
+def load_sets(task: Task, root: Path = Path(".")) -> list[EvaluationSet]:
+    """This turn's target, the fixed regression cases, replay, and the task's own sets.
+
+    Raises:
+        DataError: a file is missing or a line is no example.
+    """
+    curated, own = root / layout.curated(task.name), root / layout.examples(task.name)
+    sets = [
+        EvaluationSet("target", "this turn's corrections", "target", read_rows(curated / "target.jsonl", Example)),
+        EvaluationSet("regression", "earlier fixes", "regression", read_rows(curated / "regression.jsonl", Example)),
+        EvaluationSet("replay", "old rows", "guard", read_rows(curated / "replay.jsonl", Example)),
+    ]
+    sets += [EvaluationSet(s.name, s.title, s.role, read_rows(own / f"{s.name}.jsonl", Example)) for s in task.sets]
+    return sets
+
+
+def compare(
+    task: Task, sets: Sequence[EvaluationSet], settings: EvaluateSettings, base: Path, candidate: Path, champion: Path
+) -> tuple[list[SetResult], ModelResult, ModelResult, str]:
+    """Both models' answers to every set, scored; the second model's name is `champion` or `base`.
+
+    Args:
+        champion: the champion's folder; one that holds only none.json means that there is none.
+
+    Raises:
+        ModelError: a model is missing, damaged, or stands on a base that is not here.
+    """
+    after = answer(task, sets, settings, base, candidate, "candidate")
+    if (champion / "none.json").exists():
+        name, before = "base", answer(task, sets, settings, base, None, "bare base")
+    elif _same_weights(candidate, champion):
+        log.info("candidate and champion are the same tensors: answered once")
+        name, before = "champion", after
+    else:
+        name = "champion"
+        before = answer(task, sets, settings, base_of(champion, base), champion, "champion")
+    results = [
+        SetResult(
+            name=s.name,
+            title=s.title,
+            role=s.role,
+            examples=s.examples,
+            after=_scored(task, s, after),
+            before=_scored(task, s, before),
+        )
+        for s in sets
+    ]
+    return results, after, before, name
+
+
+def answer(
+    task: Task,
+    sets: Sequence[EvaluationSet],
+    settings: EvaluateSettings,
+    base: Path,
+    adapter: Path | None,
+    name: str,
+) -> ModelResult:
+    """One model's greedy answer to every example; a prompt that stands in several sets is answered once."""
+    tokenizer = version_tokenizer(base, adapter)
+    model = load_merged(base, adapter)
+    end = chat.end_of_turn_id(tokenizer)
+    result = ModelResult()
+    if adapter is not None:
+        result.parity = golden.differences(model, tokenizer, golden.read(adapter))
+    prompts = {e.prompt: chat.prompt_ids(tokenizer, e.prompt) for s in sets for e in s.examples}
+    progress = Progress(f"answers of the {name}", len(prompts))
+    ids = generate(
+        model,
+        list(prompts.values()),
+        end=end,
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+        progress=progress.advance,
+    )
+    progress.close()
+    texts = dict(zip(prompts, (str(tokenizer.decode(row, skip_special_tokens=True)) for row in ids), strict=True))
+    for s in sets:
+        result.answers[s.name] = [texts[e.prompt] for e in s.examples]
+        sample = sorted(s.examples, key=lambda e: e.id)[: settings.perplexity_rows]
+        if sample:
+            losses = answer_losses(
+                model, [prompts[e.prompt] for e in sample], [chat.answer_ids(tokenizer, e.answer) for e in sample]
+            )
+            tokens = sum(count for _, count in losses)
+            result.perplexity[s.name] = math.exp(min(sum(nll for nll, _ in losses) / tokens, 50))
+    alone = sorted(prompts.values(), key=len)[:: max(1, len(prompts) // LATENCY_PROMPTS)][:LATENCY_PROMPTS]
+    result.seconds = latencies(model, alone, end, settings.max_new_tokens)
+    return result
+
+
+def version_tokenizer(base: Path, adapter: Path | None) -> PreTrainedTokenizerBase:
+    """The base's tokenizer with the version's own chat template."""
+    tokenizer = load_tokenizer(base)
+    if adapter is not None and (adapter / "chat_template.jinja").exists():
+        tokenizer.chat_template = (adapter / "chat_template.jinja").read_text(encoding="utf-8")
+    return tokenizer
+
+
+def base_of(version: Path, base: Path) -> Path:
+    """The base that a version stands on: `base`, or another one that the `champion` stage has fetched by its hash.
+
+    Raises:
+        ModelError: it is neither.
+    """
+    wanted = read_manifest(version).base.sha256
+    if wanted == read_base(base).sha256:
+        return base
+    kept = places().home / "bases" / wanted
+    if not (kept / "base.json").exists():
+        raise ModelError(f"{version} stands on base {wanted[:12]}, which is not in {kept}: run dvc repro -f champion")
+    return kept
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    a, b = read_manifest(one), read_manifest(other)
+    return (a.adapter_sha256, a.chat_template_sha256, a.base) == (b.adapter_sha256, b.chat_template_sha256, b.base)
+
+
+def _scored(task: Task, s: EvaluationSet, result: ModelResult) -> list[Score]:
+    return [score(task, s.name, e, given) for e, given in zip(s.examples, result.answers[s.name], strict=True)]
+
+
+class Progress:
+    """A bar on a terminal, a line every quarter otherwise (Prefect captures lines)."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done, self.said = title, total, 0, 0
+        self.bar = tqdm(total=total, desc=title, unit="row", disable=not sys.stderr.isatty())
+
+    def advance(self, rows: int) -> None:
+        self.done += rows
+        self.bar.update(rows)
+        if self.bar.disable and (self.done * 4 // max(1, self.total)) > self.said:
+            self.said = self.done * 4 // max(1, self.total)
+            log.info("%s: %d of %d", self.title, self.done, self.total)
+
+    def close(self) -> None:
+        self.bar.close()
