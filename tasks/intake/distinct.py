@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from itertools import pairwise
 
 LIMIT = 0.7
 _WORD = re.compile(r"[a-z0-9]+")
@@ -16,7 +17,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 def shingles(text: str) -> frozenset[str]:
     """A text's word pairs, lower case and without punctuation."""
     words = _WORD.findall(text.lower().replace("'", ""))
-    return frozenset(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)) or frozenset(words)
+    return frozenset(f"{a} {b}" for a, b in pairwise(words)) or frozenset(words)
 
 
 class Seen:

@@ -11,17 +11,30 @@ WORDS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "ni
 _RANGES = {"hour": (2, 10), "day": (1, 10), "week": (1, 8), "month": (1, 8), "year": (1, 3)}
 _UNITS = ("hour", "day", "day", "day", "day", "week", "week", "week", "month", "month", "year")
 
-ADVERBIALS = expand("for [|about |around |the past |the last |almost |nearly ]{q}") + (
+ADVERBIALS = (
+    *expand("for [|about |around |the past |the last |almost |nearly |roughly |over |more or less |close to ]{q}"),
     "for {q} now",
     "over the last {q}",
     "these past {q}",
+    "these last {q}",
     "for a good {q}",
     "for at least {q}",
+    "for maybe {q}",
+    "for what must be {q}",
+    "for {q} or so",
 )
 SENTENCES = (
     *expand("it [started|began|came on] [|about |around |maybe ]{q} ago"),
-    *expand("[it's|it has|this has] been [going on |like this |]for [|about |almost ]{q}"),
-    *expand("I [first noticed|noticed|have had] it [about |]{q} ago")[:4],
+    *expand("[it's|it has|this has] been [going on |like this |with me ]for [|about |almost ]{q}"),
+    *expand("I [first |]noticed it [about |]{q} ago"),
+    *expand("it [first came|showed up|appeared|set in|kicked in] [about |]{q} [ago|back]"),
+    *expand("it [has gone|has been going] on for [about |]{q}[| now]"),
+    "day in, day out for {q}",
+    "for {q} it has been the same",
+    "that was {q} ago when it started",
+    "{q}, if I count right",
+    "no change in {q}",
+    "I'd say {q}",
     "it's been {q}",
     "it's been {q} now",
     "{q} now",
@@ -29,14 +42,25 @@ SENTENCES = (
     "had it for {q}",
     "all this started {q} back",
     "going on {q} now",
-    "this is going on for {q} already",
+    "this is going on {q} by now",
     "about {q} now",
 )
-UNSEEN_ADVERBIALS = ("for {q} straight", "for {q} already", "for some {q}", "for {q} on end", "for close to {q}")
+UNSEEN_ADVERBIALS = ("for {q} straight", "for {q} already", "for some {q}", "for {q} on end", "for just about {q}")
+SINGLE = (
+    "for {q}",
+    "for about {q}",
+    "for over {q}",
+    "for at least {q}",
+    "for {q} now",
+    "for {q} or so",
+    "for nearly {q}",
+)
+"""For quantities that begin with `a` or `one`, which "the past" and "these" do not go with."""
+UNSEEN_SINGLE = ("for {q} already", "for just about {q}")
 UNSEEN_SENTENCES = (
     "it goes back {q}",
     "it has lasted {q}",
-    "it's been with me for {q}",
+    "it has stayed with me for {q}",
     "{q} so far",
     "the start was {q} ago",
     "I would say it began {q} back",
@@ -53,7 +77,7 @@ _SPECIAL: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("1 day", ("since yesterday", "since yesterday evening"), ("it started yesterday", "it began yesterday")),
     (
         "2 days",
-        ("since the day before yesterday", "for the last couple of days"),
+        ("since the day before yesterday", "for the last two days or so"),
         ("it started the day before yesterday", "it's been a couple of days", "a couple of days now"),
     ),
     ("1 week", ("since this time last week", "all week"), ("it started a week ago today", "it started last week")),
@@ -107,11 +131,10 @@ def draw(rng: random.Random, unseen: bool = False) -> Duration:
         quantity = f"{_count(rng, count)} {plural}"
         if count == 2 and rng.random() < 0.3:
             quantity = f"a couple of {plural}"
-    adverbial = rng.choice(UNSEEN_ADVERBIALS if unseen else ADVERBIALS)
-    if quantity.startswith("a "):
-        adverbial = rng.choice(
-            ("for {q}", "for {q} already") if unseen else ("for {q}", "for about {q}", "for {q} now")
-        )
+    if quantity.startswith(("a ", "one ", "1 ")):
+        adverbial = rng.choice(UNSEEN_SINGLE if unseen else SINGLE)
+    else:
+        adverbial = rng.choice(UNSEEN_ADVERBIALS if unseen else ADVERBIALS)
     sentence = rng.choice(UNSEEN_SENTENCES if unseen else SENTENCES)
     return Duration(value, adverbial.replace("{q}", quantity), sentence.replace("{q}", quantity))
 

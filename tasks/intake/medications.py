@@ -92,7 +92,7 @@ UNSEEN: dict[str, tuple[str, ...]] = {
         "{m} took some of the edge off",
         "{m} helped only for a while",
     ),
-    "relief": ("{m} sorted it", "it got better with {m}", "since {m} it is much better", "{m} did help a lot"),
+    "relief": ("{m} fixed it", "it got better with {m}", "since {m} it is much better", "{m} did help a lot"),
     "none": (
         "so far I've taken nothing",
         "I took nothing for it",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tasks.intake import durations, medications, severities, surroundings
 from tasks.intake.families import Family
 from tasks.intake.noise import join
-from tasks.intake.phrasing import complaint
+from tasks.intake.phrasing import complaint, takes_adjective
 from tasks.intake.rules import urgency
 from tasks.intake.schema import IntakeNote, Severity
 
@@ -38,7 +38,7 @@ def draw(rng: random.Random, family: Family, unseen: bool = False) -> Case:
     adjective = ""
     if rng.random() < 0.75:
         hidden = unseen and rng.random() < UNSEEN_DETAILS
-        if phrasing.kind == "n" and rng.random() < 0.3 and all(t.startswith("a ") for t in phrasing.texts):
+        if rng.random() < 0.4 and takes_adjective(phrasing):
             severity = rng.choice(("mild", "moderate", "severe"))
             adjective = rng.choice((severities.UNSEEN_ADJECTIVES if hidden else severities.ADJECTIVES)[severity])
         else:
@@ -52,7 +52,7 @@ def draw(rng: random.Random, family: Family, unseen: bool = False) -> Case:
     if duration.sentence and not has_duration:
         details.append(duration.sentence)
     rng.shuffle(details)
-    remarks = [surroundings.distractor(rng) for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 1, 2)))]
+    remarks = surroundings.distractors(rng, rng.choice((0, 0, 0, 0, 1, 1, 1, 2)))
     for remark in remarks:
         details.insert(rng.randint(0, len(details)), remark)
     sentences = [opening, *details]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
+
+from tasks.intake.surroundings import GREETINGS
+
+_JOINTS = (", ", ", ", " - ", "... ", ". ", " and ")
 
 
 def typo(rng: random.Random, text: str) -> str:
@@ -35,8 +40,10 @@ def join(rng: random.Random, sentences: list[str]) -> str:
         text = text.removesuffix(".")
     elif manner < 0.92:
         text = sentences[0]
-        for sentence in sentences[1:]:
-            text += rng.choice((", ", ", ", " and ", " - ", "... ", ". ")) + sentence
+        for before, sentence in pairwise(sentences):
+            # A greeting or a question is not joined with "and".
+            plain = before not in GREETINGS and not before.endswith("?") and not sentence.endswith("?")
+            text += rng.choice(_JOINTS if plain else _JOINTS[:-1]) + sentence
         text = text[0].upper() + text[1:]
         if rng.random() < 0.5:
             text = text.lower()

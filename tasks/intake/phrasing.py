@@ -20,7 +20,10 @@ PLAIN = {
         "I woke up with {x}",
         "I keep getting {x}",
         "I need help with {x}",
-        "I came down with {x}",
+        "I think I have {x}",
+        "lately I have {x}",
+        "once again I have {x}",
+        "I'm calling about {x}",
         "I'm dealing with {x}",
         "my problem is {x}",
         "I seem to have {x}",
@@ -66,6 +69,20 @@ WITH_DURATION = {
     ),
     "g": ("I've been {x} {d}", "I have been {x} {d}", "{d} I've been {x}", "been {x} {d}", "{x} {d}"),
 }
+
+
+_GRADED = frozenset(
+    "ache backache burn burning cough cramp earache feeling fever headache infection itch migraine noise nosebleed pain "
+    "pressure rash ringing sensation sound stiffness swelling temperature throbbing toothache tremor wheeze".split()
+)
+
+
+def takes_adjective(phrasing: Phrasing) -> bool:
+    """May "severe" go before it? It may before "a …" where what follows can be mild or severe."""
+    return phrasing.kind == "n" and all(
+        text.startswith("a ") and " that " not in text and not _GRADED.isdisjoint(text.split())
+        for text in phrasing.texts
+    )
 
 
 def complaint(

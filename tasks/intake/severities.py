@@ -15,7 +15,7 @@ ADJECTIVES: dict[Severity, tuple[str, ...]] = {
     "severe": ("severe", "terrible", "awful", "really bad"),
 }
 UNSEEN_ADJECTIVES: dict[Severity, tuple[str, ...]] = {
-    "mild": ("very mild",),
+    "mild": ("light",),
     "moderate": ("middling",),
     "severe": ("dreadful",),
 }
@@ -115,6 +115,8 @@ def draw(rng: random.Random, unseen: bool = False) -> tuple[Severity, str]:
     if rng.random() < 0.4:
         number = rng.randint(1, 10)
         text = rng.choice(UNSEEN_NUMBERS if unseen else NUMBERS)
+        if number == 8:
+            text = text.replace("a {k}", "an {k}")
         return severity_of_number(number), text.replace("{k}", str(number)).replace("{w}", WORDS[number])
     level = rng.choice(_LEVELS)
     return level, rng.choice((UNSEEN_SENTENCES if unseen else SENTENCES)[level])

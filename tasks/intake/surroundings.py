@@ -96,6 +96,15 @@ _JOBS = (
     "mechanic",
     "postman",
 )
+_AGES = ("I'm {a}", "I am {a} years old", "I'm {a} by the way", "{a} years old", "I'm a {a} year old {j}", "age {a}")
+_AT_WORK = (
+    "I work as a {j}",
+    "I'm a {j}",
+    "I've been a {j} for {y} years",
+    "I used to be a {j}",
+    "I'm training to be a {j}",
+    "my job as a {j} is busy",
+)
 _PLAIN = (
     "I work nights",
     "I live alone",
@@ -133,29 +142,24 @@ def closing(rng: random.Random) -> str:
     return rng.choice(CLOSINGS)
 
 
-def distractor(rng: random.Random) -> str:
-    """A remark about the writer's life or somebody else's illness; the note takes nothing from it."""
-    kind = rng.random()
-    if kind < 0.4:
-        frame = rng.choice(_RELATIVE_FRAMES)
-        return (
-            frame.replace("{r}", rng.choice(_RELATIVES))
-            .replace("{t}", rng.choice(_THEIRS))
-            .replace("{w}", rng.choice(("week", "month", "year", "winter")))
-        )
-    if kind < 0.6:
-        age = rng.randint(18, 84)
-        return rng.choice(
-            (
-                f"I'm {age}",
-                f"I am {age} years old",
-                f"I'm {age} by the way",
-                f"{age} years old",
-                f"I'm a {age} year old {rng.choice(_JOBS)}",
-                f"age {age}",
-            )
-        )
-    if kind < 0.75:
-        job = rng.choice(_JOBS)
-        return rng.choice((f"I work as a {job}", f"I'm a {job}", f"I've been a {job} for {rng.randint(3, 30)} years"))
+def distractors(rng: random.Random, count: int) -> list[str]:
+    """Remarks about the writer's life or somebody else's illness, each of another kind (four at most);
+    the note takes nothing from them."""
+    return [kind(rng) for kind in rng.sample((_relative, _relative, _age, _job, _life, _life), count)]
+
+
+def _relative(rng: random.Random) -> str:
+    text = rng.choice(_RELATIVE_FRAMES).replace("{r}", rng.choice(_RELATIVES)).replace("{t}", rng.choice(_THEIRS))
+    return text.replace("{w}", rng.choice(("week", "month", "year", "winter")))
+
+
+def _age(rng: random.Random) -> str:
+    return rng.choice(_AGES).replace("{a}", str(rng.randint(18, 84))).replace("{j}", rng.choice(_JOBS))
+
+
+def _job(rng: random.Random) -> str:
+    return rng.choice(_AT_WORK).replace("{j}", rng.choice(_JOBS)).replace("{y}", str(rng.randint(3, 30)))
+
+
+def _life(rng: random.Random) -> str:
     return rng.choice(_PLAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from components.schema import Example, Message, Role, content_id
@@ -94,7 +95,7 @@ def example(turns: list[tuple[Role, str]]) -> Example:
         raise Unusable("a system message that is not the first")
     if not body or body[0] != "user":
         raise Unusable("the conversation does not begin with the user")
-    for number, (before, after) in enumerate(zip(body, body[1:], strict=False), 2):
+    for number, (before, after) in enumerate(pairwise(body), 2):
         if before == after:
             raise Unusable(f"turn {number}: two turns of the {after} in a row")
     if body[-1] != "assistant":
