@@ -120,6 +120,9 @@ class QualitySettings(Section):
     max_feedback_share: float = Field(0.5, ge=0, le=1)
     max_label_share: float = Field(0.9, gt=0, le=1)
     languages: tuple[str, ...] = ("en",)
+    """ISO 639-1 codes of the languages that questions (and answers in free text) are in; [] checks none."""
+    max_other_language: float = Field(0.05, ge=0, le=1)
+    """Share of the rows that may surely be in another language."""
 
 
 class LoraSettings(Section):

@@ -1,0 +1,1 @@
+"""The Great Expectations gate: may these rows be taught?"""

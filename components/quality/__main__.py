@@ -1,0 +1,92 @@
+"""Stage `validate`: the Great Expectations gate. A failed rule fails the stage, with rules and rows named.
+
+python -m components.quality
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from components import config, files, layout, stage
+from components import task as tasks
+from components.curation.__main__ import NOT_EVALUATION
+from components.models import load_tokenizer
+from components.quality import gate
+from components.quality.docs import make_offline
+from components.quality.frame import Line, frame, read_lines
+
+log = logging.getLogger("validate")
+
+
+class GateError(stage.StageError):
+    """The data may not be taught."""
+
+
+def sets(name: str) -> tuple[list[Line], dict[str, list[Line]]]:
+    """The training rows, and every evaluation set by name, as lines.
+
+    Raises:
+        files.DataError: a file that curate writes is missing.
+    """
+    curated = layout.curated(name)
+    evaluation = {
+        path.stem: read_lines(path)
+        for path in sorted(layout.examples(name).glob("*.jsonl"))
+        if path.stem not in NOT_EVALUATION
+    }
+    for locked in ("replay", "target", "regression"):
+        evaluation[locked] = read_lines(curated / f"{locked}.jsonl")
+    return read_lines(curated / "train.jsonl"), evaluation
+
+
+def main(settings: config.Settings) -> None:
+    task = tasks.load(settings.task)
+    training, evaluation = sets(settings.task)
+    tokenizer = load_tokenizer(layout.BASE)
+    near = settings.curate.near_duplicate
+    tested = [line for lines in evaluation.values() for line in lines]
+    log.info("validate: %d training rows, %d evaluation rows in %d sets", len(training), len(tested), len(evaluation))
+    frames = {
+        "training": frame(training, task, tokenizer, settings.quality.languages, evaluation, near),
+        "evaluation": frame(tested, task, tokenizer, [], {}, near),
+    }
+    with files.replacing_folder(layout.quality(settings.task)) as folder:
+        rules = gate.run(frames, settings.quality, settings.model.context, folder / "docs")
+        make_offline(folder / "docs")
+        passed = all(rule.passed for rule in rules)
+        files.write_json(
+            folder / "quality.json",
+            {
+                "passed": passed,
+                "training_rows": len(training),
+                "evaluation_rows": len(tested),
+                "rules": [asdict(rule) for rule in rules],
+            },
+        )
+    for rule in rules:
+        log.info("%s  %s: %s", "ok  " if rule.passed else "FAIL", rule.rule, rule.says)
+    if not passed:
+        raise GateError(_why([rule for rule in rules if not rule.passed], settings.task))
+
+
+def _why(failed: Sequence[gate.Rule], name: str) -> str:
+    """One line with every failed rule and the first of its rows."""
+    parts = []
+    for rule in failed:
+        if rule.rows:
+            named = "; ".join(f"{row['where']} ({row['id'] or 'no id'}) {row['what']}"[:160] for row in rule.rows[:3])
+            more = f"; and {rule.failures - 3} more" if rule.failures > 3 else ""
+            parts.append(f"[{rule.rule}] {rule.failures} of the {rule.suite}: {named}{more}")
+        else:
+            observed = "" if rule.observed is None else f", but it is {rule.observed:.4g}"
+            parts.append(f"[{rule.rule}] {rule.says}{observed}")
+    return (
+        f"the data may not be taught: {' | '.join(parts)} — all rows are in {layout.quality(name)}/quality.json, "
+        f"pages in {layout.quality(name)}/docs/index.html"
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main)
