@@ -75,6 +75,9 @@ def end_with_parent(signum: int = signal.SIGKILL) -> None:
 
         pr_set_pdeathsig = 1
         if ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signum), 0, 0, 0) == 0:
+            starter = os.environ.get("SAQIA_STARTED_BY", "")
+            if starter.isdigit() and not Path(f"/proc/{starter}").exists():
+                os.kill(os.getpid(), signum)  # it died before we could ask to be told
             return
     parent = os.getppid()
 

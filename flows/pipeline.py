@@ -134,7 +134,7 @@ def start_and_follow(name: str, root: str, env: dict[str, str], line: Callable[[
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.run_stage", name, "--report-fd", str(write)],
             cwd=root,
-            env={**env, "PYTHONUNBUFFERED": "1"},
+            env={**env, "PYTHONUNBUFFERED": "1", "SAQIA_STARTED_BY": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

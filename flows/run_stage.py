@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, end_group)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(signal.SIGTERM)
+    os.environ["SAQIA_STARTED_BY"] = str(os.getpid())
     restored = RestoredFromCache(level=logging.INFO)
     # the "dvc" logger is set up when dvc is first imported; INFO is what carries "is cached"
     import dvc.logger  # noqa: F401

@@ -89,7 +89,7 @@ def prepare(
             _worktree(project, root, commit)
         _share_dvc(project, root, places, git=commit is not None)
         if not (root / "dvc.lock").exists() or not _lock_is_own(root):
-            _seed_lock(project, root, task, places)
+            _seed_lock(root, name, task, places)
         files.write_text(root / layout.PARAMS, params)
     except OSError as error:
         raise WorkspaceError(f"the turn's folder {root} cannot be written: {error.strerror or error}") from error
@@ -121,6 +121,14 @@ def merged_params(project: Path, task: str, overrides: Mapping[str, Any]) -> str
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
+def settle_lock(workspace: Workspace) -> None:
+    """Sort dvc.lock by stage: stages that ran side by side write it in the order they ended."""
+    lock = workspace.root / "dvc.lock"
+    values = yaml.safe_load(lock.read_text(encoding="utf-8"))
+    values["stages"] = dict(sorted(values["stages"].items()))
+    files.write_text(lock, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
 def record(workspace: Workspace, label: str) -> str | None:
     """Commit what the workspace holds and keep it reachable as refs/saqia/<task>/<label>; return the commit.
 
@@ -130,17 +138,21 @@ def record(workspace: Workspace, label: str) -> str | None:
     lock = workspace.root / "dvc.lock"
     if lock.exists():
         kept = Path(workspace.env["SAQIA_HOME"]) / "locks" / workspace.task
-        files.write_text(kept / f"{label}.lock", lock.read_text(encoding="utf-8"))
-        files.write_text(kept / "latest.lock", lock.read_text(encoding="utf-8"))
+        for name in {label, workspace.name, "latest"}:
+            files.write_text(kept / f"{name}.lock", lock.read_text(encoding="utf-8"))
     if workspace.commit is None:
         return None
     _git(workspace.root, "add", "--all")
     tree = _git(workspace.root, "write-tree")
     message = f"{workspace.task}: {label}\n\nThe parameters and the DVC lock that made it."
     commit = _git(workspace.root, "commit-tree", tree, "-p", workspace.commit, "-m", message)
-    for ref in (label, "latest"):
-        _git(workspace.project, "update-ref", f"refs/saqia/{workspace.task}/{ref}", commit)
+    keep_ref(workspace, label, commit)
     return commit
+
+
+def keep_ref(workspace: Workspace, label: str, commit: str) -> None:
+    """Keep a recorded commit reachable as refs/saqia/<task>/<label>, whatever becomes of branches."""
+    _git(workspace.project, "update-ref", f"refs/saqia/{workspace.task}/{label}", commit)
 
 
 def keep_reports(workspace: Workspace, label: str) -> Path:
@@ -325,11 +337,13 @@ def _lock_is_own(root: Path) -> bool:
     return (root / ".dvc" / "tmp").exists()
 
 
-def _seed_lock(project: Path, root: Path, task: str, places: config.Places) -> None:
-    """Start from the last recorded lock of the task, so that unchanged stages are known to be unchanged."""
-    kept = places.home / "locks" / task / "latest.lock"
-    if kept.exists():
-        files.write_text(root / "dvc.lock", kept.read_text(encoding="utf-8"))
+def _seed_lock(root: Path, name: str, task: str, places: config.Places) -> None:
+    """Start from the last lock recorded under this name, else of the task: unchanged stages are then known to be."""
+    for kept in (name, "latest"):
+        file = places.home / "locks" / task / f"{kept}.lock"
+        if file.exists():
+            files.write_text(root / "dvc.lock", file.read_text(encoding="utf-8"))
+            return
 
 
 def _merge(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

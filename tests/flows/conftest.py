@@ -75,7 +75,9 @@ def project(tmp_path: Path) -> Path:
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(STAGE.format(name=name, out=out))
     (folder / "dvc.yaml").write_text(DVC)
-    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("retry_seconds: 5", "retry_seconds: 0"))
+    (folder / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text().replace("retry_seconds: 5", "retry_seconds: 0")
+    )
     (folder / ".gitignore").write_text("/data/\n/models/\n/reports/\n/.saqia/\n__pycache__/\n")
     (folder / ".dvcignore").write_text(".saqia\n__pycache__\n*.pyc\n")
     (folder / ".dvc").mkdir()

@@ -88,7 +88,9 @@ def test_a_new_folder_takes_unchanged_stages_from_the_shared_cache(
     run(made)
     workspace.record(made, "version-1")
     workspace.remove(made)
-    other = workspace.prepare(project, "two", "intake", {"turn": {"champion": {"version": "1", "sha256": "0" * 64}}}, places)
+    other = workspace.prepare(
+        project, "two", "intake", {"turn": {"champion": {"version": "1", "sha256": "0" * 64}}}, places
+    )
     _, results = run(other)
     assert {n: r.outcome for n, r in results.items()} == {
         "first": "cached",
@@ -98,7 +100,9 @@ def test_a_new_folder_takes_unchanged_stages_from_the_shared_cache(
     }
 
 
-def test_a_failed_stage_gives_its_own_line_and_spares_the_independent_ones(project: Path, places: config.Places) -> None:
+def test_a_failed_stage_gives_its_own_line_and_spares_the_independent_ones(
+    project: Path, places: config.Places
+) -> None:
     (project / "second.py").write_text("import sys; print('working'); sys.exit('second: row 7 is wrong')")
     made = workspace.prepare(project, "one", "intake", places=places)
     _, results = run(made)
@@ -128,8 +132,8 @@ def test_a_killed_stage_is_tried_again_but_a_stage_that_says_why_is_not(project:
 
 SLEEPER = """
 import os, pathlib, time
-pathlib.Path({pid!r}).write_text(str(os.getpid()))
 {tie}
+pathlib.Path({pid!r}).write_text(str(os.getpid()))
 time.sleep(600)
 """
 
@@ -174,7 +178,9 @@ def test_killing_the_flow_or_dvc_leaves_no_stage_running(
             os.kill(driver.pid, signal.SIGKILL)
         else:
             runner = next(
-                p for p in psutil.Process(driver.pid).children(recursive=True) if "flows.run_stage" in p.cmdline()
+                p
+                for p in psutil.Process(driver.pid).children(recursive=True)
+                if {"flows.run_stage", "first"} <= set(p.cmdline())
             )
             runner.kill()
         for _ in range(100):

@@ -1,0 +1,71 @@
+"""What a turn leaves in Prefect's UI: the verdict in words, the figures as a table, the progress."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from components.registry import Version
+from components.schema import Verdict
+from flows.pipeline import Result
+
+DECISIONS = {"promote": "promoted", "refuse": "refused", "first": "the first version"}
+
+
+def verdict(version: Version, said: Verdict, reports: str, outcome: str) -> None:
+    """The verdict in Markdown and its comparisons as a table, on the current flow run."""
+    rows = comparisons(said)
+    lines = [
+        f"# {version.task} version {version.version}: {DECISIONS[said.decision]}",
+        "",
+        f"**{outcome}**",
+        "",
+        *(f"- {reason}" for reason in said.reasons),
+    ]
+    if said.simulated_feedback:
+        lines += ["", "*The corrections were written by a **simulated person** (the generator's truth).*"]
+    if rows:
+        header = list(rows[0])
+        lines += ["", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+        lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
+    lines += ["", f"Report: `{reports}`"]
+    key = version.task.replace("_", "-")
+    create_markdown_artifact(
+        "\n".join(lines), key=f"verdict-{key}", description=f"verdict on version {version.version}"
+    )
+    if rows:
+        create_table_artifact(rows, key=f"metrics-{key}", description=f"before and after, version {version.version}")
+
+
+def comparisons(said: Verdict) -> list[dict[str, str]]:
+    """One row a test set: before, after, and the paired interval of the gain."""
+    return [
+        {
+            "set": c.set,
+            "decides": c.role,
+            "examples": str(c.examples),
+            "metric": c.metric,
+            "before": f"{c.champion:.3f}",
+            "after": f"{c.candidate:.3f}",
+            "gain": f"{c.gain:+.3f}",
+            f"{said.confidence:.0%} interval": f"[{c.lower:+.3f}, {c.upper:+.3f}]",
+        }
+        for c in said.comparisons
+    ]
+
+
+class Progress:
+    """A progress bar in the UI: how many of the graph's stages have ended."""
+
+    def __init__(self, key: str) -> None:
+        self._id: UUID = create_progress_artifact(progress=0.0, key=f"progress-{key.replace('_', '-')}")  # type: ignore[assignment]
+
+    def show(self, ended: list[Result], total: int) -> None:
+        """Update the bar."""
+        update_progress_artifact(self._id, progress=100.0 * len(ended) / max(total, 1))

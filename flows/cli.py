@@ -1,0 +1,251 @@
+"""The `saqia` command. Nothing heavy is imported before it is known which command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from components.config import Places
+
+app = typer.Typer(
+    name="saqia",
+    help="Your examples become a small model of your own; what people say about its answers becomes a better one.\n\n"
+    "Start with `saqia demo`: one whole turn of the wheel on a task that comes with the project.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+TaskOption = Annotated[str | None, typer.Option("--task", help="A folder under tasks/; default: `task` in params.yaml.")]
+PrefectPort = Annotated[int | None, typer.Option(help="Port of the Prefect server [default: 4200 or SAQIA_PREFECT_PORT].")]
+MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server [default: 5000 or SAQIA_MLFLOW_PORT].")]
+Port = Annotated[int | None, typer.Option(help="Port of the service [default: 3000 or SAQIA_PORT].")]
+
+
+@app.command(rich_help_panel="The wheel")
+def demo() -> None:
+    """Run the whole wheel once, for real: build, serve, meet new traffic, collect corrections, improve, swap.
+
+    The person who corrects the answers is simulated and called so. Run it again at any time: what is
+    done is not done twice, and a run that was interrupted carries on.
+    """
+    root, places = _enter()
+    from flows.demo import run
+
+    run(root, places)
+
+
+@app.command(rich_help_panel="The wheel")
+def build(task: TaskOption = None) -> None:
+    """Build a task from nothing and register it; the first version becomes the champion."""
+    _flow("build", task)
+
+
+@app.command(rich_help_panel="The wheel")
+def improve(
+    task: TaskOption = None,
+    reason: Annotated[str, typer.Option(help="Why; shown in Prefect.")] = "started by hand",
+) -> None:
+    """Turn the wheel once: learn from the feedback since the last turn, and serve the result if it is proven better.
+
+    A turn that was interrupted is continued. With no new corrections nothing is done.
+    """
+    _flow("improve", task, reason)
+
+
+@app.command(rich_help_panel="Your own task")
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new task: lower case, digits, - and _.")],
+    examples: Annotated[
+        Path,
+        typer.Option(help="Your rows: OpenAI messages, Alpaca, ShareGPT, prompt/completion, or a two-column CSV."),
+    ],
+    schema: Annotated[Path | None, typer.Option(help="A Python file with a pydantic class: answers are then JSON.")] = None,
+    base: Annotated[str | None, typer.Option(help="A Hugging Face folder or hub id [default: model.base].")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="CSV: the column that asks.")] = None,
+    answer_column: Annotated[str | None, typer.Option(help="CSV: the column that answers.")] = None,
+) -> None:
+    """Make a task of your own from a file of examples; its format is detected.
+
+    Says how many rows were understood, and which were not and why. Then: `saqia run NAME`.
+    """
+    root, _ = _enter()
+    from flows.own_task import create
+
+    create(root, name, examples.resolve(), schema, base, prompt_column, answer_column)
+
+
+@app.command(rich_help_panel="Your own task")
+def run(name: Annotated[str, typer.Argument(help="A folder under tasks/.")]) -> None:
+    """Build, evaluate and register a task of your own.
+
+    Parameters that differ for this task go into `tasks/NAME/params.yaml`, written like params.yaml.
+    """
+    _flow("build", name)
+
+
+@app.command(rich_help_panel="The stack")
+def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowPort = None) -> None:
+    """Start everything in the background: Prefect, MLflow, the service with its pages, and the worker."""
+    root, places = _enter(port=port, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    from components.config import load
+    from flows import stack
+
+    load(root / "params.yaml")
+    stack.start(root, places, stack.programs(places), say=typer.echo)
+    typer.echo("")
+    _pages(places)
+    typer.echo("\nStop everything with: saqia down")
+
+
+@app.command(rich_help_panel="The stack")
+def down() -> None:
+    """Stop what `saqia up` started."""
+    _, places = _enter()
+    from flows import stack
+
+    stopped = [p.title for p in reversed(stack.programs(places)) if stack.stop(places, p.name)]
+    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command(rich_help_panel="The stack")
+def status(task: TaskOption = None) -> None:
+    """What runs, which version serves, how much feedback waits, how the last turns ended."""
+    root, places = _enter()
+    from flows.overview import show
+
+    show(root, places, task)
+
+
+@app.command(rich_help_panel="The stack")
+def doctor() -> None:
+    """Check this machine and this installation; each finding says what to do. Exit code 1 if something is broken."""
+    from flows.doctor import check_all, print_findings
+
+    raise typer.Exit(print_findings(check_all(Path.cwd())))
+
+
+@app.command(rich_help_panel="Versions")
+def versions(task: TaskOption = None) -> None:
+    """Every version of a task: what was decided about it, and which one serves."""
+    root, places = _enter()
+    from flows.overview import list_versions
+
+    list_versions(root, places, task)
+
+
+@app.command(rich_help_panel="Versions")
+def promote(
+    version: Annotated[str, typer.Argument(help="A version's number, or `candidate`.")], task: TaskOption = None
+) -> None:
+    """Make a version the champion; a running service takes it up without a restart."""
+    _move("promote", task, version)
+
+
+@app.command(rich_help_panel="Versions")
+def rollback(task: TaskOption = None) -> None:
+    """Bring the previous champion back, one step."""
+    _move("rollback", task, None)
+
+
+@app.command(rich_help_panel="Versions")
+def report(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    task: TaskOption = None,
+) -> None:
+    """Show a version's verdict and figures, and where its HTML report lies."""
+    root, places = _enter()
+    from flows.overview import show_report
+
+    show_report(root, places, task, version)
+
+
+@app.command(rich_help_panel="Versions")
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    task: TaskOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage again, whatever the cache holds.")] = False,
+) -> None:
+    """Rebuild a version from its recorded commit, parameters and DVC lock, and compare the weights' hash."""
+    root, places = _enter()
+    from flows.overview import reproduce as rebuild
+
+    rebuild(root, places, task, version, force)
+
+
+def _enter(**ports: int | None) -> tuple[Path, Places]:
+    """The project's root and places, with this process's environment set before anything reads it."""
+    from components import config
+    from flows import environment, stack
+
+    root = environment.project_root()
+    os.chdir(root)
+    places = config.places(root)
+    places = stack.where_it_runs(places)
+    places = places.model_copy(update={key: value for key, value in ports.items() if value is not None})
+    environment.enter(places)
+    return root, places
+
+
+def _flow(name: str, task: str | None, reason: str = "started by hand") -> None:
+    root, places = _enter()
+    from components.config import load
+    from components.task import load as load_task
+    from flows.by_hand import run_flow
+
+    settings = load(root / "params.yaml")
+    load_task(task or settings.task, root)
+    raise typer.Exit(run_flow(root, places, name, task or settings.task, reason))
+
+
+def _move(action: str, task: str | None, version: str | None) -> None:
+    root, places = _enter()
+    from flows.overview import move
+
+    move(root, places, action, task, version)
+
+
+def _pages(places: Places) -> None:
+    from flows import stack
+
+    for program in stack.programs(places):
+        for what, path in program.pages:
+            typer.echo(f"  {what:<26} {program.url}{path}")
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command; an error is one line on standard error and a non-zero exit code."""
+    try:
+        return app(arguments)
+    except KeyboardInterrupt:
+        sys.exit("saqia: interrupted; run the same command again to carry on")
+    except Exception as error:
+        from components.stage import EXPECTED
+        from flows.environment import NoProject
+
+        if isinstance(error, (*EXPECTED, NoProject)):
+            sys.exit(f"saqia: {error}")
+        import traceback
+
+        from components import config
+
+        log = config.places().home / "logs" / "saqia.log"
+        where = ""
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+            where = f"; the stack trace is in {log}"
+        except OSError:
+            traceback.print_exc()
+        first = (str(error).strip().splitlines() or [""])[0]
+        sys.exit(f"saqia: {type(error).__name__}: {first}{where}")
+
+
+if __name__ == "__main__":
+    main()

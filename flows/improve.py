@@ -1,0 +1,185 @@
+"""Flow `improve`: one turn of the wheel, from new feedback to a better version that serves, or to a refusal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, pause_flow_run
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed, State
+
+from components import config, registry
+from components.feedback.store import Store, StoreError, Turn
+from components.registry import Version
+from components.schema import Verdict
+from components.stage import EXPECTED, StageError
+from components.task import load as load_task
+from flows import artifacts, environment, rollout, workspace
+from flows.build import refusal, run_graph
+from flows.lock import Busy, one_turn
+from flows.workspace import Workspace
+
+
+class Approval(RunInput):
+    """A person's word on a candidate (`promotion.approval: human`)."""
+
+    approve: bool = False
+    by: str = "a person"
+    comment: str = ""
+
+
+@flow(name="improve", flow_run_name="improve {task}", persist_result=False)
+def improve(task: str | None = None, reason: str = "started by hand") -> State[Any]:
+    """Turn the wheel once for a task; with no new feedback, do nothing.
+
+    `reason` is why the run was started; it stands in the run's parameters and log.
+    """
+    logger = get_run_logger()
+    root = environment.project_root()
+    places = config.places(root)
+    try:
+        settings = config.load(root / "params.yaml")
+        name = load_task(task or settings.task, root).name
+        logger.info("improve %s: %s", name, reason)
+        with (
+            one_turn(places.home, f"turn of {name}", settings.improve.when_busy, logger.info),
+            Store(places.database_url) as store,
+        ):
+            return _improve(root, name, places, store)
+    except Busy as error:
+        return Cancelled(message=str(error))
+    except (*EXPECTED, StoreError) as error:
+        return Failed(message=str(error))
+
+
+def _improve(root: Path, name: str, places: config.Places, store: Store) -> State[Any]:
+    champion = registry.champion(name)
+    if champion is None:
+        raise StageError(f"{name} has no champion to improve: build it first (saqia build --task {name})")
+    turn = _open(store, name)
+    if isinstance(turn, str):
+        return Completed(name="Nothing to do", message=turn)
+    made_before = _version_of(store, turn)
+    if made_before is not None and "champion" in made_before.aliases:
+        return _end(store, turn, made_before, "promoted", rollout.roll_out(made_before, places))
+    made = workspace.prepare(
+        root,
+        f"{name}-turn-{turn.number:04d}",
+        name,
+        {
+            "turn": {
+                "snapshots": [s.model_dump(mode="json") for s in store.snapshots(name)],
+                "champion": {"version": champion.version, "sha256": champion.sha256},
+            }
+        },
+        places,
+    )
+    results = run_graph(made, name)
+    failed = [r for r in results if r.outcome == "failed"]
+    if failed:
+        return _stopped(store, turn, made, champion, failed)
+    verdict = rollout.verdict_of(made)
+    workspace.settle_lock(made)
+    commit = workspace.record(made, f"turn-{turn.number:04d}")
+    version = rollout.register(made, verdict, commit, {"prefect": str(flow_run.id or "")})
+    if commit:
+        workspace.keep_ref(made, f"version-{version.version}", commit)
+    reports = workspace.keep_reports(made, f"version-{version.version}")
+    state = _decide(store, turn, version, verdict, champion, places, made.settings())
+    artifacts.verdict(version, verdict, str(reports), state.message or "")
+    workspace.remove(made)
+    return state
+
+
+def _open(store: Store, name: str) -> Turn | str:
+    """The turn to work on, or why there is none."""
+    resumed = any(t.state == "open" for t in store.turns(name))
+    waiting = store.waiting(name)
+    if not resumed and not any(waiting.values()):
+        return f"no new feedback on {name}: nothing done"
+    if not resumed and not waiting["correction"]:
+        counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
+        return f"no new corrections on {name} ({counts} waiting): nothing to learn from yet"
+    turn = store.open_turn(name)
+    return turn if turn is not None else f"no new feedback on {name}: nothing done"
+
+
+def _version_of(store: Store, turn: Turn) -> Version | None:
+    """The version that this turn made before it was interrupted, found by the feedback it was taught from."""
+    wanted = [(s.through, s.sha256) for s in store.snapshots(turn.task)]
+    for version in reversed(registry.versions(turn.task)):
+        if [(s.through, s.sha256) for s in version.lineage.snapshots] == wanted:
+            return version
+    return None
+
+
+def _stopped(store: Store, turn: Turn, made: Workspace, champion: Version, failed: list[Any]) -> State[Any]:
+    """The graph did not get through: a refused gate gives the feedback back, anything else can be resumed."""
+    workspace.keep_reports(made, f"turn-{turn.number:04d}-stopped")
+    gates = {node.name for node in _gates(made)}
+    serving = f"version {champion.version} goes on serving"
+    if any(r.name in gates for r in failed):
+        store.abandon_turn(turn)
+        return Failed(
+            name="Gate closed", message=f"{refusal(failed, made)}; {serving}; the feedback waits for the next turn"
+        )
+    return Failed(message=f"{refusal(failed, made)}; {serving}; run `saqia improve` again to carry on with this turn")
+
+
+def _gates(made: Workspace) -> list[Any]:
+    from flows.pipeline import graph
+
+    return [node for node in graph(made) if node.gate]
+
+
+def _decide(
+    store: Store,
+    turn: Turn,
+    version: Version,
+    verdict: Verdict,
+    champion: Version,
+    places: config.Places,
+    settings: config.Settings,
+) -> State[Any]:
+    """Follow the verdict, with a person's approval where that is asked for."""
+    reasons = "; ".join(verdict.reasons)
+    if verdict.decision == "refuse":
+        return _end(store, turn, version, "refused", f"{reasons}; version {champion.version} goes on serving")
+    if settings.promotion.approval == "human":
+        answer = _ask(version, verdict, settings)
+        if not answer.approve:
+            said = f"not approved by {answer.by}" + (f": {answer.comment}" if answer.comment else "")
+            rollout.refuse(version, said)
+            return _end(store, turn, version, "refused", f"{said}; version {champion.version} goes on serving")
+        version = rollout.promote(version, by=f"the verdict and {answer.by}")
+    else:
+        version = rollout.promote(version, by="the verdict")
+    return _end(store, turn, version, "promoted", f"{reasons}; {rollout.roll_out(version, places)}")
+
+
+def _ask(version: Version, verdict: Verdict, settings: config.Settings) -> Approval:
+    """Pause until a person answers the form in Prefect's UI; silence for `approval_hours` is a no."""
+    description = f"Version {version.version} of {version.task}: {'; '.join(verdict.reasons)}. May it serve?"
+    get_run_logger().info("%s Waiting for approval in Prefect's UI", description)
+    limit = timedelta(hours=settings.promotion.approval_hours)
+    try:
+        return pause_flow_run(
+            wait_for_input=Approval.with_initial_data(description=description),
+            timeout=int(limit.total_seconds()),
+            key=f"approve-{version.task}-{version.version}",
+        )
+    except FlowPauseTimeout:
+        return Approval(approve=False, by="nobody", comment=f"no answer within {limit}")
+
+
+def _end(store: Store, turn: Turn, version: Version, decision: str, said: str) -> State[Any]:
+    store.close_turn(turn, version.version, decision)
+    return Completed(
+        name=decision.capitalize(),
+        message=f"turn {turn.number} of {version.task}, version {version.version} {decision}: {said}",
+    )

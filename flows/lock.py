@@ -1,0 +1,54 @@
+"""One turn at a time: a file lock that the kernel gives back however its holder ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from components.stage import StageError
+
+
+class Busy(StageError):
+    """Another turn is running and `improve.when_busy` is `cancel`."""
+
+
+@contextmanager
+def one_turn(
+    home: Path, who: str, when_busy: Literal["wait", "cancel"], say: Callable[[str], None] = print
+) -> Iterator[None]:
+    """Hold this installation's turn lock; wait for it or give up, as configured.
+
+    Raises:
+        Busy: another process holds it and `when_busy` is `cancel`; the holder is named.
+    """
+    path = home / "turn.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as lock:
+        told = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip() or "another turn"
+                if when_busy == "cancel":
+                    raise Busy(f"{holder} is running; this one is cancelled (improve.when_busy: cancel)") from None
+                if not told:
+                    say(f"{holder} is running; waiting for it to end (improve.when_busy: wait)")
+                    told = True
+                time.sleep(0.5)
+        try:
+            lock.truncate(0)
+            lock.write(f"{who} (process {os.getpid()})")
+            lock.flush()
+            yield
+        finally:
+            lock.truncate(0)
+            lock.flush()
+            fcntl.flock(lock, fcntl.LOCK_UN)

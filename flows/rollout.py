@@ -1,0 +1,114 @@
+"""What comes after the graph: register, promote or refuse, roll out. Each step is safe to repeat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect import task
+from prefect.logging import get_run_logger
+
+from components import layout, registry
+from components.config import Places
+from components.registry import Version
+from components.schema import Verdict
+from components.stage import StageError
+from flows import environment
+from flows.workspace import Workspace
+
+ROLL_OUT_SECONDS = 180.0
+
+
+def verdict_of(workspace: Workspace) -> Verdict:
+    """The verdict that the evaluate stage wrote.
+
+    Raises:
+        StageError: there is none.
+    """
+    file = workspace.root / layout.evaluation(workspace.task) / "verdict.json"
+    try:
+        return Verdict.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageError(f"{file} holds no verdict: {' '.join(str(error).split())[:200]}") from None
+
+
+@task(retries=2, retry_delay_seconds=2, name="register")
+def register(workspace: Workspace, verdict: Verdict, commit: str | None, runs: Mapping[str, str]) -> Version:
+    """Make what the graph built a version; the same weights from the same lock give the version that exists."""
+    root = workspace.root
+    lineage = registry.lineage_of(root, git_commit=commit, runs=dict(runs))
+    version = registry.register(
+        root / layout.adapter(workspace.task),
+        root / layout.BASE,
+        verdict,
+        lineage,
+        evaluation=root / layout.evaluation(workspace.task),
+    )
+    get_run_logger().info("%s version %s is registered", version.task, version.version)
+    return version
+
+
+@task(retries=2, retry_delay_seconds=2, name="promote")
+def promote(version: Version, by: str) -> Version:
+    """Make a version the champion."""
+    promoted = registry.promote(version.task, version.version, by=by)
+    get_run_logger().info("%s version %s is the champion", version.task, version.version)
+    return promoted
+
+
+@task(retries=2, retry_delay_seconds=2, name="refuse")
+def refuse(version: Version, reason: str) -> Version:
+    """Leave a version registered, with the reason why it does not serve."""
+    return registry.refuse(version.task, version.version, reason)
+
+
+@task(name="roll out")
+def roll_out(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS) -> str:
+    """Wait until the running service answers with the version; say how that went.
+
+    Raises:
+        StageError: it refuses the version (its reason is passed on) or did not take it in time.
+    """
+    said = wait_until_served(version, places, seconds)
+    get_run_logger().info(said)
+    return said
+
+
+def wait_until_served(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS) -> str:
+    """`roll_out` without Prefect."""
+    started = time.monotonic()
+    while True:
+        ready = readiness(places)
+        if ready is None:
+            return "no service is running; the next start serves it"
+        if ready.get("task") not in (None, version.task):
+            return f"the running service serves task {ready['task']}; nothing to roll out"
+        if str(ready.get("version")) == version.version:
+            return f"the service answers with version {version.version} after {time.monotonic() - started:.1f} s"
+        refused = ready.get("refused") or {}
+        if str(refused.get("version")) == version.version:
+            raise StageError(f"the service refuses version {version.version}: {refused.get('reason')}")
+        if time.monotonic() - started > seconds:
+            raise StageError(
+                f"the service still answers with version {ready.get('version')} after {seconds:.0f} s; "
+                "see <home>/logs/service.log, or `saqia rollback`"
+            )
+        time.sleep(0.2)
+
+
+def readiness(places: Places) -> dict[str, Any] | None:
+    """What the running service says about itself, or None where none runs."""
+    try:
+        answer = httpx.get(environment.service_url(places) + "/readyz", timeout=10)
+        found = answer.json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def reports_folder(places: Places, task_name: str) -> Path:
+    """Where the reports of a task's versions are kept."""
+    return places.home / "reports" / task_name

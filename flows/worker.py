@@ -1,0 +1,88 @@
+"""The stack's worker: keeps the deployments in step, starts their runs, and watches for corrections.
+
+`python -m flows.worker`. The service may not know Prefect, so it is this process that looks at
+the feedback store and tells Prefect when enough corrections wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from components import config, files
+from components.feedback.store import Store
+from components.stage import EXPECTED
+from flows import environment
+
+LOOK_SECONDS = 2.0
+log = logging.getLogger("saqia.worker")
+
+
+def due(waiting: int, announced: int, limit: int) -> bool:
+    """Whether to announce: the limit is reached, and again only for as many corrections more."""
+    return waiting >= limit and waiting - announced >= limit
+
+
+def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
+    """Look at the store; announce each task on which enough corrections wait."""
+    from flows.deployments import announce
+
+    announced: dict[str, int] = {}
+    with Store(places.database_url) as store:
+        while not stop.wait(LOOK_SECONDS):
+            try:
+                limit = config.load(root / "params.yaml").improve.corrections
+                for task in tasks_here(root):
+                    waiting = store.waiting(task)["correction"]
+                    announced[task] = min(announced.get(task, 0), waiting)
+                    if due(waiting, announced[task], limit):
+                        announce(task, waiting, limit)
+                        announced[task] = waiting
+                        log.info("%s: %d corrections wait; a turn is asked for", task, waiting)
+            except EXPECTED as error:
+                log.warning("%s", error)
+
+
+def tasks_here(root: Path) -> list[str]:
+    """Every task of the project."""
+    return sorted(file.parent.name for file in (root / "tasks").glob("*/task.yaml"))
+
+
+async def work(root: Path, places: config.Places) -> None:
+    """Deploy, say that we are ready, and run until told to stop."""
+    from prefect.workers.process import ProcessWorker
+
+    from flows.deployments import POOL, deploy
+
+    await asyncio.to_thread(deploy, root, config.load(root / "params.yaml"), tasks_here(root))
+    stop = threading.Event()
+    watcher = threading.Thread(target=watch, args=(places, root, stop), daemon=True)
+    watcher.start()
+    ready = places.home / "run" / "worker.ready"
+    files.write_text(ready, "ready\n")
+    try:
+        await ProcessWorker(work_pool_name=POOL, name="this machine").start()
+    finally:
+        stop.set()
+        ready.unlink(missing_ok=True)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    root = environment.project_root()
+    places = config.places(root)
+    environment.enter(places)
+    (places.home / "run" / "worker.ready").unlink(missing_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        asyncio.run(work(root, places))
+    except EXPECTED as error:
+        sys.exit(f"worker: {error}")
+
+
+if __name__ == "__main__":
+    main()
