@@ -78,7 +78,7 @@ def _why(failed: Sequence[gate.Rule], name: str) -> str:
         if rule.rows:
             named = "; ".join(f"{row['where']} ({row['id'] or 'no id'}) {row['what']}"[:160] for row in rule.rows[:3])
             more = f"; and {rule.failures - 3} more" if rule.failures > 3 else ""
-            parts.append(f"[{rule.rule}] {rule.failures} of the {rule.suite}: {named}{more}")
+            parts.append(f"[{rule.rule}] {rule.failures} {rule.suite.replace('-', ' ')}: {named}{more}")
         else:
             observed = "" if rule.observed is None else f", but it is {rule.observed:.4g}"
             parts.append(f"[{rule.rule}] {rule.says}{observed}")

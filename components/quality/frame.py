@@ -41,7 +41,8 @@ COLUMNS = {
     "label_share": "float",
     "feedback": "float",
 }
-"""Columns of the frame. Those of type str but `where` and `id` hold what is wrong with the row."""
+FAULTS = ("record", "roles", "answer", "language", "duplicate", "overlap")
+"""Columns that hold what is wrong with the row, led by its place so that Data Docs name it; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,9 @@ def frame(
                 "label_share": labels[row.answer] / len(rows) if labels else None,
                 "feedback": float(row.source != "task"),
             }
+        for column in FAULTS:
+            if record.get(column):
+                record[column] = f"{line.where}: {record[column]}"
         records.append(record)
     table = pd.DataFrame(records, columns=list(COLUMNS))
     for column, kind in COLUMNS.items():

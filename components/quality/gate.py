@@ -7,6 +7,7 @@ what must hold.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
 
     `frames` maps `training` and `evaluation` to their frames; `docs` is an empty folder.
     """
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -59,9 +61,9 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
     rules: list[Rule] = []
     for name, rows in frames.items():
         batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
-        suites = {f"{name} rows": _row_rules(settings, context_tokens, name == "training")}
+        suites = {f"{name}-rows": _row_rules(settings, context_tokens, name == "training")}
         if name == "training":
-            suites["training set"] = _set_rules(settings, has_labels=bool(rows["label_share"].notna().any()))
+            suites["training-set"] = _set_rules(settings, has_labels=bool(rows["label_share"].notna().any()))
         for suite_name, expectations in suites.items():
             suite = context.suites.add(gx.ExpectationSuite(suite_name))
             for rule, expectation in expectations.items():
@@ -151,8 +153,9 @@ def _set_rules(settings: QualitySettings, has_labels: bool) -> dict[str, Any]:
 def _outcome(suite: str, found: Any) -> Rule:
     config, result = found.expectation_config, found.result
     observed = result.get("observed_value")
+    column = config.kwargs.get("column")
     rows = tuple(
-        {"where": str(row.get("where")), "id": str(row.get("id")), "what": str(row.get(config.kwargs.get("column")))}
+        {"where": row["where"], "id": row["id"], "what": str(row[column]).removeprefix(f"{row['where']}: ")}
         for row in result.get("partial_unexpected_index_list") or []
     )
     broken = found.exception_info.get("exception_message") if "raised_exception" in found.exception_info else None

@@ -16,7 +16,7 @@ _NO_LETTER = re.compile(r"[\W\d_]+")
 
 
 def other_language(text: str, languages: Sequence[str]) -> str | None:
-    """The language (ISO 639-1) a text is surely in where that is none of `languages`; None where it is, or can't be told.
+    """The language (ISO 639-1) a text is surely in, if that is none of `languages`; None where it is or can't be told.
 
     Raises:
         StageError: a language that py3langid does not know.
@@ -38,4 +38,4 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
