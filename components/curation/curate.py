@@ -144,9 +144,9 @@ def _feedback(
         kept, removed = capped(settled, settings.rater_share, settings.rater_free, settings.trusted_raters)
         ledger.remove(removed)
         used = {row.row.event_id for row in kept}
-        for row in settled:
-            if row.row.event_id not in used:
-                body.forget(row)
+        for answer in settled:
+            if answer.row.event_id not in used:
+                body.forget(answer)
         ledger.remove(body.superseded(kept))
     by_side: dict[str, list[Settled]] = {"taught": [], "locked": [], "torn": []}
     for counted in body.rows():

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
@@ -46,6 +46,9 @@ _NAMED_ID = (
 )
 """A number of at least four digits right after a word that says it identifies somebody."""
 
+NO_ARTIFACTS: Any = None
+"""What Presidio's language models would hand to a recogniser; pattern recognisers need none."""
+
 Scrubber = Callable[[str], tuple[str, "Counter[str]"]]
 
 
@@ -64,7 +67,7 @@ def scrubber(kinds: Iterable[str], phone_regions: Iterable[str]) -> Scrubber:
         hits: list[tuple[float, int, int, str]] = []
         for kind in possible:
             for recogniser, least in _recognisers(kind, regions):
-                for hit in recogniser.analyze(text, recogniser.supported_entities, None) or []:
+                for hit in recogniser.analyze(text, recogniser.supported_entities, NO_ARTIFACTS) or []:
                     if hit.score >= least:
                         hits.append((hit.score, hit.start, hit.end, kind))
         return _replaced(text, hits)

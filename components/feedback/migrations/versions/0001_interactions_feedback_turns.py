@@ -12,7 +12,7 @@ moment = sa.DateTime(timezone=True)
 sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def upgrade():
+def upgrade() -> None:
     op.create_table(
         "interactions",
         sa.Column("id", sa.String(200), nullable=False),
@@ -70,7 +70,7 @@ def upgrade():
     _append_only()
 
 
-def _append_only():
+def _append_only() -> None:
     """What people said, and what they said it about, cannot be changed or removed by accident."""
     if op.get_bind().dialect.name == "sqlite":
         for table in ("interactions", "feedback"):
@@ -91,5 +91,5 @@ def _append_only():
             )
 
 
-def downgrade():
+def downgrade() -> None:
     raise NotImplementedError("what people said is never removed by a downgrade; restore a backup instead")
