@@ -22,8 +22,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-TaskOption = Annotated[str | None, typer.Option("--task", help="A folder under tasks/; default: `task` in params.yaml.")]
-PrefectPort = Annotated[int | None, typer.Option(help="Port of the Prefect server [default: 4200 or SAQIA_PREFECT_PORT].")]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="A folder under tasks/; default: `task` in params.yaml.")
+]
+PrefectPort = Annotated[
+    int | None, typer.Option(help="Port of the Prefect server [default: 4200 or SAQIA_PREFECT_PORT].")
+]
 MlflowPort = Annotated[int | None, typer.Option(help="Port of the MLflow server [default: 5000 or SAQIA_MLFLOW_PORT].")]
 Port = Annotated[int | None, typer.Option(help="Port of the service [default: 3000 or SAQIA_PORT].")]
 
@@ -66,7 +70,9 @@ def init(
         Path,
         typer.Option(help="Your rows: OpenAI messages, Alpaca, ShareGPT, prompt/completion, or a two-column CSV."),
     ],
-    schema: Annotated[Path | None, typer.Option(help="A Python file with a pydantic class: answers are then JSON.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="A Python file with a pydantic class: answers are then JSON.")
+    ] = None,
     base: Annotated[str | None, typer.Option(help="A Hugging Face folder or hub id [default: model.base].")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="CSV: the column that asks.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="CSV: the column that answers.")] = None,

@@ -6,6 +6,7 @@ another pool (Kubernetes, a GPU machine) without a change here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -33,10 +34,8 @@ AUTOMATION = "improve when corrections wait"
 def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
     """Create or update the work pool, both deployments and the automation."""
     with get_client(sync_client=True) as client:
-        try:
+        with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="this machine"))
-        except ObjectAlreadyExists:
-            pass
     strategy = (
         ConcurrencyLimitStrategy.CANCEL_NEW
         if settings.improve.when_busy == "cancel"
@@ -117,11 +116,22 @@ def _automate(deployment: Any) -> None:
     except ValueError:
         wanted.create()
         return
+    assert isinstance(there, Automation)
     wanted.id = there.id
     wanted.update()
 
 
 def _environment() -> dict[str, str]:
     """What a run needs to find this installation's places; Prefect adds its own."""
-    wanted = ("SAQIA_", "MLFLOW_", "PREFECT_HOME", "DVC_NO_ANALYTICS", "DO_NOT_TRACK", "GX_", "OMP_", "PATH")
+    wanted = (
+        "SAQIA_",
+        "MLFLOW_",
+        "PREFECT_HOME",
+        "DVC_NO_ANALYTICS",
+        "DO_NOT_TRACK",
+        "GX_",
+        "OMP_",
+        "PATH",
+        "PYTHONPATH",
+    )
     return {key: value for key, value in os.environ.items() if key.startswith(wanted)}

@@ -59,6 +59,7 @@ def variables(places: config.Places) -> dict[str, str]:
 
 def enter(places: config.Places) -> None:
     """Make `variables` this process's own."""
+    (places.home / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ.update(variables(places))
 
 

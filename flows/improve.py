@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, pause_flow_run
+from prefect.client.schemas import State
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed
 
 from components import config, registry
 from components.feedback.store import Store, StoreError, Turn

@@ -24,9 +24,10 @@ from typing import Any, Literal
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from components.config import ImproveSettings
 from components.stage import StageError
@@ -259,7 +260,7 @@ def _as_task(
     settings: ImproveSettings,
     clock: dict[str, tuple[float, float]],
     show: Callable[[str, str], None] | None,
-) -> Task[[], State[Any]]:
+) -> Task[..., Any]:
     """One stage as a Prefect task of its name; `clock` gets when it started and ended."""
 
     def body() -> State[Any]:

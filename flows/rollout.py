@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import httpx
 from prefect import task
 from prefect.logging import get_run_logger
 
@@ -16,10 +12,8 @@ from components.config import Places
 from components.registry import Version
 from components.schema import Verdict
 from components.stage import StageError
-from flows import environment
+from flows.service import ROLL_OUT_SECONDS, wait_until_served
 from flows.workspace import Workspace
-
-ROLL_OUT_SECONDS = 180.0
 
 
 def verdict_of(workspace: Workspace) -> Verdict:
@@ -75,40 +69,3 @@ def roll_out(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS
     said = wait_until_served(version, places, seconds)
     get_run_logger().info(said)
     return said
-
-
-def wait_until_served(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS) -> str:
-    """`roll_out` without Prefect."""
-    started = time.monotonic()
-    while True:
-        ready = readiness(places)
-        if ready is None:
-            return "no service is running; the next start serves it"
-        if ready.get("task") not in (None, version.task):
-            return f"the running service serves task {ready['task']}; nothing to roll out"
-        if str(ready.get("version")) == version.version:
-            return f"the service answers with version {version.version} after {time.monotonic() - started:.1f} s"
-        refused = ready.get("refused") or {}
-        if str(refused.get("version")) == version.version:
-            raise StageError(f"the service refuses version {version.version}: {refused.get('reason')}")
-        if time.monotonic() - started > seconds:
-            raise StageError(
-                f"the service still answers with version {ready.get('version')} after {seconds:.0f} s; "
-                "see <home>/logs/service.log, or `saqia rollback`"
-            )
-        time.sleep(0.2)
-
-
-def readiness(places: Places) -> dict[str, Any] | None:
-    """What the running service says about itself, or None where none runs."""
-    try:
-        answer = httpx.get(environment.service_url(places) + "/readyz", timeout=10)
-        found = answer.json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def reports_folder(places: Places, task_name: str) -> Path:
-    """Where the reports of a task's versions are kept."""
-    return places.home / "reports" / task_name

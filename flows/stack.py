@@ -7,6 +7,7 @@ recycled pid is never taken for ours, and a log under <home>/logs. Everything bi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -80,7 +81,7 @@ def programs(places: Places) -> list[Program]:
     """Every program of the stack, in the order they are started."""
     python = sys.executable
     mlflow = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(places.mlflow_port)]
-    artifacts = places.home / "mlflow-uploads"
+    artifacts = ("--default-artifact-root", (places.home / "mlflow-uploads").as_uri())
     return [
         Program(
             "prefect",
@@ -94,8 +95,7 @@ def programs(places: Places) -> list[Program]:
         Program(
             "mlflow",
             "MLflow server",
-            (*mlflow, "--workers", "1", "--backend-store-uri", str(places.tracking_uri))
-            + ("--default-artifact-root", artifacts.as_uri()),
+            (*mlflow, "--workers", "1", "--backend-store-uri", str(places.tracking_uri), *artifacts),
             port=places.mlflow_port,
             health="/health",
             option="--mlflow-port (or SAQIA_MLFLOW_PORT)",
@@ -228,7 +228,7 @@ def owner_of(port: int) -> str:
     """Who listens on the port, as far as this user may know."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port and connection.pid:
                 process = psutil.Process(connection.pid)
                 command = " ".join(process.cmdline())
                 return f"process {connection.pid} ({command[:80] or process.name()})"
@@ -254,7 +254,7 @@ def _spawn(program: Program, root: Path, places: Places) -> subprocess.Popen[byt
         process = subprocess.Popen(
             program.command,
             cwd=root,
-            env={**os.environ, **environment.variables(places)},
+            env={**os.environ, **environment.variables(places), "PYTHONPATH": str(root)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -308,7 +308,5 @@ def _same_process(found: Running) -> bool:
 
 
 def _signal_group(pid: int, signum: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from components import config, files, layout, stage
+from components.task import load as load_task
 from flows import environment
 
 IDENTITY = {
@@ -98,7 +99,7 @@ def prepare(
 
 
 def merged_params(project: Path, task: str, overrides: Mapping[str, Any]) -> str:
-    """The text of a turn's params.yaml: the project's, the task's own over it, then `overrides`.
+    """The text of a turn's params.yaml: the project's, the task's own base and params.yaml over it, then `overrides`.
 
     Raises:
         ConfigError: the result is impossible (key, value and what is allowed are named).
@@ -106,6 +107,9 @@ def merged_params(project: Path, task: str, overrides: Mapping[str, Any]) -> str
     file = project / layout.PARAMS
     config.load(file)
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if (project / layout.task_folder(task) / "task.yaml").exists():
+        base = load_task(task, project).base
+        values = _merge(values, {"model": {"base": base}} if base else {})
     own = project / layout.task_folder(task) / "params.yaml"
     if own.exists():
         try:
@@ -156,13 +160,17 @@ def keep_ref(workspace: Workspace, label: str, commit: str) -> None:
 
 
 def keep_reports(workspace: Workspace, label: str) -> Path:
-    """Copy the turn's reports to <home>/reports/<task>/<label>; return that folder."""
+    """Copy the turn's reports to <home>/reports/<task>/<label> (returned), its sets to <home>/examples/<task>."""
     kept = Path(workspace.env["SAQIA_HOME"]) / "reports" / workspace.task / label
     with files.replacing_folder(kept) as temporary:
         for part in (workspace.task, "base"):
             made = workspace.root / "reports" / part
             if made.exists():
                 shutil.copytree(made, temporary if part == workspace.task else temporary / part, dirs_exist_ok=True)
+    sets = workspace.root / layout.examples(workspace.task)
+    if sets.exists():
+        with files.replacing_folder(Path(workspace.env["SAQIA_HOME"]) / "examples" / workspace.task) as temporary:
+            shutil.copytree(sets, temporary, dirs_exist_ok=True)
     return kept
 
 
@@ -221,7 +229,7 @@ def snapshot(project: Path) -> str:
         temporary.with_name(temporary.name + ".lock").unlink(missing_ok=True)
     if head and _git(project, "rev-parse", f"{head}^{{tree}}") == tree:
         return head
-    date = {key: "@0 +0000" for key in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
+    date = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "@0 +0000")
     return _git(
         project,
         "commit-tree",
@@ -241,9 +249,9 @@ def _git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     identity = {} if _has_identity(folder, inherited) else IDENTITY
+    settings = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "advice.detachedHead=false", "gc.auto=0")
     done = subprocess.run(
-        ["git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "advice.detachedHead=false"]
-        + ["-c", "gc.auto=0", *arguments],
+        ["git", *(word for setting in settings for word in ("-c", setting)), *arguments],
         cwd=folder,
         env={**inherited, **identity, **(env or {})},
         capture_output=True,

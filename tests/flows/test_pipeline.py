@@ -116,7 +116,8 @@ def test_a_killed_stage_is_tried_again_but_a_stage_that_says_why_is_not(project:
     marker = project.parent / "marker"
     (project / "second.py").write_text(
         f"import os, pathlib, signal\nm = pathlib.Path({str(marker)!r})\nm.open('a').write('x')\n"
-        "if len(m.read_text()) == 1: os.kill(os.getpid(), signal.SIGKILL)\npathlib.Path('models/second').mkdir(parents=True)\n"
+        "if len(m.read_text()) == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "pathlib.Path('models/second').mkdir(parents=True)\n"
     )
     refusing = project.parent / "refusing"
     (project / "aside.py").write_text(

@@ -1,0 +1,215 @@
+"""`saqia demo` (`make run`): the whole wheel once, every part the real one.
+
+Build a model, serve it, meet messages of kinds it has never seen, collect corrections over
+HTTP, turn the wheel, swap the better model into the running service, ask again. Only the
+people are simulated. Interrupted at any point, the next call carries on; once done, a call
+finds everything in the cache and shows the same result again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from components import config
+from components.config import Places
+from components.stage import StageError
+from components.task import Task
+from components.task import load as load_task
+from flows import environment, stack
+from flows.pipeline import Result
+from flows.terminal import Terminal, time_line, verdict_table
+
+SIMULATED = "The people in this demo are SIMULATED: the generator's truth corrects the answers."
+FRESH = 100
+"""Messages of the new kinds that nobody corrected, asked after the turn."""
+
+
+class Servers:
+    """The servers that the demo needs: those that run are used, the others end with the demo."""
+
+    def __init__(self, root: Path, places: Places) -> None:
+        self.root = root
+        self.places = self._choose_ports(places)
+        environment.enter(self.places)
+        self._started: list[str] = []
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        self._service: threading.Thread | None = None
+
+    def _choose_ports(self, places: Places) -> Places:
+        chosen: dict[str, int] = {}
+        for name, key in (("prefect", "prefect_port"), ("service", "port")):
+            port = getattr(places, key)
+            free = stack.running(places, name) is not None or not stack.listening(port)
+            chosen[key] = port if free else stack.free_port(0, chosen.values())
+        return places.model_copy(update=chosen)
+
+    def start(self, name: str) -> None:
+        """Start one of the stack's programs and wait until it answers."""
+        program = stack.one(self.places, name)
+        if stack.start(self.root, self.places, [program], say=lambda _: None):
+            with self._lock:
+                self._started.append(name)
+
+    def service_soon(self) -> None:
+        """Begin to start the service beside other work."""
+        if self._service is None:
+            self._service = threading.Thread(target=self._start_service, daemon=True)
+            self._service.start()
+
+    def _start_service(self) -> None:
+        try:
+            self.start("service")
+        except BaseException as error:
+            self._error = error
+
+    def service_now(self, version: str) -> None:
+        """Wait until the service answers with this version.
+
+        Raises:
+            StageError: it could not be started, or refuses the version.
+        """
+        from components import registry
+        from flows.service import wait_until_served
+
+        self.service_soon()
+        assert self._service is not None
+        self._service.join()
+        if self._error is not None:
+            raise self._error
+        wait_until_served(registry.get(load_task(config.load().task).name, version), self.places)
+
+    def stop(self) -> None:
+        """Stop what this demo started."""
+        if self._service is not None:
+            self._service.join(timeout=1)
+        for name in reversed(self._started):
+            stack.stop(self.places, name)
+
+
+class Follower(Terminal):
+    """The terminal, which also has the service started while the last stage of the build runs."""
+
+    def __init__(self, console: Console, servers: Servers, needed: bool) -> None:
+        super().__init__(console)
+        self.servers = servers
+        self.needed = needed
+
+    def finished(self, result: Result) -> None:
+        super().finished(result)
+        if self.needed and result.name == "train" and result.outcome == "ran":
+            self.servers.service_soon()
+
+
+def run(root: Path, places: Places) -> None:
+    """Run the demo.
+
+    Raises:
+        StageError: some part of it could not do its work; one line says which and why.
+    """
+    began = time.time()
+    console = Console(highlight=False)
+    task = load_task(config.load().task)
+    if not task.simulated_people:
+        raise StageError(
+            f"the demo simulates people from a generator's truth, and task {task.name} has none; "
+            "set `task: intake` in params.yaml, or use `saqia run` and `saqia up`"
+        )
+    console.print(f"[bold]{task.title}[/]\n[yellow]{SIMULATED}[/]\n")
+    from flows.people import Diary
+
+    diary = Diary(places.home / "demo" / f"{task.name}.jsonl")
+    servers = Servers(root, places)
+    terminal = Follower(console, servers, needed=True)
+    with ExitStack() as ended:
+        ended.callback(servers.stop)
+        with terminal.running("The first model"), terminal.step("start the Prefect server"):
+            servers.start("prefect")
+        _wheel(terminal, servers, task, diary)
+    show_result(console, servers.places, task, diary)
+    console.print(time_line(terminal.results))
+    console.print(f"\nAll of it took {time.time() - began:.0f} s. See every page:  .venv/bin/saqia up\n")
+
+
+def _wheel(terminal: Follower, servers: Servers, task: Task, diary: object) -> None:
+    from components import registry
+    from flows import people
+    from flows.by_hand import follow
+
+    assert isinstance(diary, people.Diary)
+    places = servers.places
+    _must(follow(terminal, "build", task.name, "saqia demo"))
+    before = registry.champion(task.name)
+    assert before is not None
+    examples = people.traffic(places, task, "traffic")
+    asked = diary.asked("before")
+    if len(asked) < len(examples):
+        with terminal.running("New traffic"):
+            with terminal.step(f"wait for the service on {environment.service_url(places)}"):
+                servers.service_now(before.version)
+            with terminal.step(f"send {len(examples)} messages of new kinds"):
+                rows = people.ask(places, task, examples, "before", diary, lambda t: terminal.line("traffic", t))
+            with terminal.step("simulated people correct the answers"):
+                thumbs, corrections = people.correct(
+                    places, examples, rows, lambda t: terminal.line("simulated people", t)
+                )
+            terminal.console.print(f"    {thumbs} thumbs up, {corrections} corrections, all by simulated people")
+    _must(follow(terminal, "improve", task.name, "saqia demo: the simulated people's corrections"))
+    after = registry.champion(task.name)
+    assert after is not None
+    fresh = people.traffic(places, task, "new")[:FRESH]
+    if len(diary.asked("after", after.version)) < len(examples) or len(diary.asked("fresh")) < len(fresh):
+        with terminal.running("The same messages again"):
+            with terminal.step(f"the running service answers with version {after.version}"):
+                servers.service_now(after.version)
+            with terminal.step(f"send the same {len(examples)} messages, and {len(fresh)} fresh ones"):
+                people.ask(places, task, examples, "after", diary, lambda t: terminal.line("traffic", t))
+                people.ask(places, task, fresh, "fresh", diary, lambda t: terminal.line("traffic", t))
+
+
+def _must(state: object) -> None:
+    """Stop the demo where a flow did not get through, with the flow's own words."""
+    from prefect.client.schemas import State
+
+    assert isinstance(state, State)
+    if not state.is_completed():
+        raise StageError(state.message or str(state.name))
+
+
+def show_result(console: Console, places: Places, task: Task, diary: object) -> None:
+    """The table before and after, the verdict in words, and where to read on."""
+    from components import registry
+    from components.feedback.store import Store
+    from flows import people, service
+    from flows.overview import report_page
+
+    assert isinstance(diary, people.Diary)
+    with Store(places.database_url) as store:
+        turns = [t for t in store.turns(task.name) if t.state == "closed" and t.version]
+    if not turns:
+        raise StageError(f"no turn of {task.name} has ended yet")
+    version = registry.get(task.name, str(turns[-1].version))
+    console.print()
+    titles = {s.name: s.title for s in task.sets} | {
+        "target": "corrected kinds (locked)",
+        "replay": "old messages (replay)",
+        "regression": "fixed cases",
+    }
+    console.print(verdict_table(version.verdict, titles))
+    asked = {round: list(diary.asked(round).values()) for round in ("before", "after", "fresh")}
+    shares = {round: f"{sum(r.right for r in rows)} of {len(rows)} right" for round, rows in asked.items() if rows}
+    console.print(f"\nOver HTTP, the same messages before: {shares.get('before')}; after: {shares.get('after')}")
+    console.print(f"Fresh messages of those kinds, corrected by nobody, after: {shares.get('fresh')}")
+    colour = "green" if turns[-1].decision == "promoted" else "red"
+    console.print(f"\n[bold {colour}]Version {version.version} {turns[-1].decision}.[/]")
+    for reason in version.verdict.reasons:
+        console.print(f"  {reason}", markup=False)
+    console.print(f"  [yellow]{SIMULATED}[/]")
+    page = report_page(service.reports_folder(places, task.name) / f"version-{version.version}")
+    if page:
+        console.print(f"\nReport: {page}\n", soft_wrap=True)

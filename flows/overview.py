@@ -1,0 +1,162 @@
+"""What the command line tells about the wheel: status, versions, reports; and moving the aliases by hand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from components import config
+from components.config import Places
+from components.stage import StageError
+from components.task import load as load_task
+
+
+def task_name(root: Path, task: str | None) -> str:
+    """The task asked for, or the one in params.yaml.
+
+    Raises:
+        TaskError: there is no such task.
+    """
+    return load_task(task or config.load(root / "params.yaml").task, root).name
+
+
+def show(root: Path, places: Places, task: str | None) -> None:
+    """What runs, which version serves, how much feedback waits, how the last turns ended."""
+    from flows import service, stack
+
+    console = Console(highlight=False)
+    name = task_name(root, task)
+    table = Table(title="Stack", title_justify="left")
+    for column in ("program", "state", "process", "page"):
+        table.add_column(column)
+    for state in stack.states(places):
+        what = "[green]runs[/]" if state.healthy else "[yellow]does not answer[/]" if state.running else "stopped"
+        if state.stale:
+            what = "[yellow]ended by itself[/] (see its log)"
+        table.add_row(
+            state.program.title,
+            what,
+            str(state.running.pid) if state.running else "",
+            state.program.url if state.running else "",
+        )
+    console.print(table)
+    from components import registry
+    from components.feedback.store import Store
+
+    champion, candidate = registry.champion(name), registry.candidate(name)
+    console.print(f"\ntask {name}")
+    console.print(f"  champion    {f'version {champion.version}' if champion else 'none yet: saqia build'}")
+    if candidate and (champion is None or candidate.version != champion.version):
+        console.print(f"  candidate   version {candidate.version}")
+    ready = service.readiness(places)
+    if ready is not None:
+        console.print(f"  service     {ready.get('reason', '')}")
+    with Store(places.database_url) as store:
+        waiting = store.waiting(name)
+        counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
+        limit = config.load(root / "params.yaml").improve.corrections
+        console.print(f"  feedback    {counts or 'none'} waiting (a turn starts at {limit} corrections)")
+        for turn in store.turns(name)[-5:]:
+            ended = f"version {turn.version}, {turn.decision}" if turn.state == "closed" else turn.state
+            console.print(f"  turn {turn.number:<6} {ended}")
+
+
+def list_versions(root: Path, places: Places, task: str | None) -> None:
+    """Every version of a task."""
+    from components import registry
+
+    name = task_name(root, task)
+    table = Table(title=f"Versions of {name}", title_justify="left")
+    for column in ("version", "is", "verdict", "made", "commit", "why"):
+        table.add_column(column)
+    found = registry.versions(name)
+    for version in found:
+        table.add_row(
+            version.version,
+            ", ".join(version.aliases),
+            version.verdict.decision,
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+            (version.lineage.git_commit or "")[:10],
+            version.verdict.reasons[0] if version.verdict.reasons else "",
+        )
+    if not found:
+        raise StageError(f"{name} has no version yet: saqia build --task {name}")
+    Console(highlight=False).print(table)
+
+
+def show_report(root: Path, places: Places, task: str | None, version: str) -> None:
+    """A version's verdict and figures, and where its report lies."""
+    from components import registry
+    from flows import service
+    from flows.terminal import verdict_table
+
+    name = task_name(root, task)
+    found = registry.get(name, version)
+    console = Console(highlight=False)
+    console.print(f"{name} version {found.version}{' (' + ', '.join(found.aliases) + ')' if found.aliases else ''}")
+    for reason in found.verdict.reasons:
+        console.print(f"  {reason}", markup=False)
+    if found.verdict.simulated_feedback:
+        console.print("  The corrections were written by a simulated person (the generator's truth).")
+    if found.verdict.comparisons:
+        console.print(verdict_table(found.verdict))
+    for event in found.history:
+        console.print(f"  {event}", markup=False)
+    page = report_page(service.reports_folder(places, name) / f"version-{found.version}")
+    typer.echo(f"report: {page}" if page else "report: its page is no longer on this machine")
+
+
+def report_page(folder: Path) -> Path | None:
+    """The HTML report in a folder of kept reports."""
+    pages = sorted(folder.glob("**/report.html")) or sorted(folder.glob("evaluation/*.html"))
+    return pages[0] if pages else None
+
+
+def move(root: Path, places: Places, action: str, task: str | None, version: str | None) -> None:
+    """Promote or roll back by hand, and wait until the running service follows."""
+    from components import registry
+    from flows.service import wait_until_served
+
+    name = task_name(root, task)
+    if action == "promote":
+        assert version is not None
+        chosen = registry.promote(name, version, by="a person")
+    else:
+        chosen = registry.rollback(name, by="a person")
+    typer.echo(f"{name}: version {chosen.version} is the champion")
+    typer.echo(wait_until_served(chosen, places))
+
+
+def reproduce(root: Path, places: Places, task: str | None, version: str, force: bool) -> None:
+    """Rebuild a version from what is recorded with it, and compare the weights' hash."""
+    import subprocess
+
+    from components import layout, registry
+    from components.models import tensor_hash
+    from flows import workspace
+
+    name = task_name(root, task)
+    found = registry.get(name, version)
+    commit = found.lineage.git_commit
+    if commit is None:
+        raise StageError(
+            f"version {found.version} of {name} was made outside git, so its code is not recorded; "
+            "its dvc.lock and params.yaml are among its artifacts in MLflow"
+        )
+    typer.echo(f"{name} version {found.version}: rebuilding from commit {commit[:12]}")
+    with workspace.checked_out(root, commit, f"{name}-reproduce-{found.version}", name, places) as made:
+        command = [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else [])]
+        done = subprocess.run(command, cwd=made.root, env=dict(made.env), check=False)
+        if done.returncode != 0:
+            raise StageError(f"version {found.version} of {name} could not be rebuilt: the last line above says why")
+        rebuilt = tensor_hash(made.root / layout.adapter(name))
+    if rebuilt != found.sha256:
+        raise StageError(
+            f"rebuilt, but the weights differ: {rebuilt[:16]} instead of {found.sha256[:16]}; "
+            "another machine, thread count or library version sums in another order"
+        )
+    typer.echo(f"rebuilt: the same weights, {rebuilt[:16]}")
