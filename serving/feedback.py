@@ -66,7 +66,7 @@ def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
     """Write it down, one event for each thing said; returns them, and False where all were there already.
 
     Raises:
-        WrongCorrection, UnknownInteraction, KeyReused, StoreError: nothing, or a part that a retry completes, is stored.
+        WrongCorrection, UnknownInteraction, KeyReused, StoreError: what was stored by then, a retry completes.
     """
     correction = None if said.correction is None else checked_correction(task, said.correction)
     events: list[tuple[FeedbackKind, str | None, str | None]] = []

@@ -94,9 +94,11 @@ class EngineMaker:
 
     def __call__(self, base: Path) -> Engine:
         import torch
+        from transformers.utils import logging as transformers_logging
 
         from serving.engine.torch_engine import TorchEngine
 
+        transformers_logging.disable_progress_bar()
         torch.set_num_threads(self._settings.threads)
         serving = self._settings.serving
         return TorchEngine(

@@ -5,17 +5,20 @@ One worker process holds the models; batching, not processes, is what serves man
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import pages, runtime
+from serving import runtime
+from serving.api import metrics
 from serving.api.app import create_app
+from serving.pages import Pages
 
 settings = runtime.settings_here()
 app = create_app(settings.serving.max_body_mb)
-page = pages.create_app(lambda: app.state.runtime)
+page = Pages()
 
 
 class Probes:
@@ -25,11 +28,21 @@ class Probes:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and scope["path"] in ("/readyz", "/")
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == "/metrics" and app.state.runtime is not None:
+            champion = app.state.runtime.versions.champion
+            metrics.sample(app.state.runtime.rollout.engines, champion.version if champion else None)
+        ours = path in ("/readyz", "/")
         await (app if ours else self._inner)(scope, receive, send)
 
 
-@bentoml.service(name="saqia", workers=1, traffic={"timeout": 3600, "max_concurrency": 4096})
+@bentoml.service(
+    name="saqia",
+    workers=1,
+    traffic={"timeout": 3600, "max_concurrency": 4096},
+    # One line a request is enough, and ours holds the version and the request id.
+    logging={"access": {"enabled": False}},
+)
 @bentoml.asgi_app(page, path="/ui", name="ui")
 @bentoml.asgi_app(app, path="/", name="api")
 class Saqia:
@@ -38,12 +51,19 @@ class Saqia:
     def __init__(self) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("saqia").setLevel(logging.INFO)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         app.state.runtime = runtime.start(settings)
 
+    @bentoml.on_startup
+    async def open_pages(self) -> None:
+        """The pages need the event loop that will serve them."""
+        await page.open(app.state.runtime.task, lambda: app.state.runtime)
+
     @bentoml.on_shutdown
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what is in flight."""
-        app.state.runtime.close()
+        await page.close()
+        await asyncio.to_thread(app.state.runtime.close)
 
 
-Saqia.add_asgi_middleware(Probes)
+Saqia.add_asgi_middleware(Probes)  # type: ignore[attr-defined]  # the decorator makes it a bentoml.Service

@@ -43,7 +43,7 @@ def main(settings: config.Settings) -> None:
         _write(folder / "heldout.jsonl", kept[::HELD_OUT_EVERY])
         files.write_rows(folder / "instruct.jsonl", sets["train"])
     log.info(
-        "corpus of %s: %d documents, %.1f million characters; left out as repeated or too near an evaluation message: %d",
+        "corpus of %s: %d documents, %.1f million characters; left out as repeats or near an evaluation message: %d",
         name,
         len(kept),
         sum(map(len, kept)) / 1e6,

@@ -74,8 +74,8 @@ def _format(path: Path, head: list[Record | Skipped]) -> ModuleType:
         keys = ", ".join(list(map(str, found[0].value))[:12]) or "none"
         raise DataError(
             f"{path}, line {found[0].line}: no known format; its keys are {keys}. Known: messages (OpenAI), "
-            "conversations (ShareGPT), instruction/output (Alpaca), prompt/completion; or name keys with --prompt-column "
-            "and --answer-column"
+            "conversations (ShareGPT), instruction/output (Alpaca), prompt/completion; or name keys with "
+            "--prompt-column and --answer-column"
         )
     return FORMATS[min(votes, key=lambda i: (-votes[i], i))]
 

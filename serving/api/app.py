@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from serving.api import chat, completions, errors, feedback, metrics, models
+from serving.api import chat, completions, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
 from serving.engine.interface import EngineError
 from serving.runtime import Runtime
@@ -45,8 +46,13 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
 
 async def unknown(rest: str, request: Request) -> Response:
     """Unknown paths and methods under /v1, in OpenAI's words."""
-    known = {route.path for route in request.app.routes if hasattr(route, "methods")}
-    raise HTTPException(405 if request.url.path in known else 404)
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema and route.path_regex.match(request.url.path):
+            allowed |= route.methods or set()
+    if allowed:
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+    raise HTTPException(404)
 
 
 async def index() -> Response:
@@ -60,6 +66,4 @@ async def readyz(request: Request) -> Response:
     if runtime is None:
         return JSONResponse({"ready": False, "reason": "the service is starting"}, 503)
     ready, details = runtime.readiness()
-    champion = runtime.versions.champion
-    metrics.sample(runtime.rollout.engines, champion.version if champion else None)
     return JSONResponse(details, 200 if ready else 503)

@@ -44,7 +44,15 @@ UNRECORDED = {"messages", "model", "stream", "stream_options"}
 @router.post("/v1/chat/completions", responses=RESPONSES, response_model=ChatCompletion, tags=["answers"])
 async def chat_completions(body: ChatRequest, http: Request) -> Response:
     """Answer a conversation; OpenAI's Create chat completion."""
-    runtime = runtime_of(http)
+    talk = await begin(runtime_of(http), body)
+    if body.stream:
+        return EventStream(talk.chunks(), headers(talk.served))
+    async with cancelled_with(http, talk.asked):
+        return JSONResponse(await talk.whole(), headers=headers(talk.served))
+
+
+async def begin(runtime: Runtime, body: ChatRequest) -> Conversation:
+    """Check a request against the version that will answer it, and queue it; the page asks this way too."""
     served = resolve(runtime, body.model)
     messages = served.with_system([plain(message) for message in body.messages])
     prompt = await asyncio.to_thread(served.prompt_ids, messages)
@@ -59,11 +67,7 @@ async def chat_completions(body: ChatRequest, http: Request) -> Response:
     completion = new_id("chatcmpl")
     asked = choices(runtime, served, completion, [prompt], [how], body.n or 1, bool(body.stream))
     submit_all(asked)
-    talk = Conversation(runtime, served, completion, messages, body, asked)
-    if body.stream:
-        return EventStream(talk.chunks(), headers(served))
-    async with cancelled_with(http, asked):
-        return JSONResponse(await talk.whole(), headers=headers(served))
+    return Conversation(runtime, served, completion, messages, body, asked)
 
 
 def plain(message: ChatMessage) -> Message:
@@ -90,16 +94,16 @@ class Conversation:
         asked: list[Asked],
     ) -> None:
         self._runtime = runtime
-        self._served = served
-        self._id = id
+        self.served = served
+        self.id = id
         self._messages = messages
         self._body = body
-        self._asked = asked
+        self.asked = asked
         self._created = int(time.time())
 
     async def whole(self) -> dict[str, Any]:
         """The completion object; its answers are on disk by then."""
-        answers = await asyncio.gather(*(one.finished() for one in self._asked))
+        answers = await asyncio.gather(*(one.finished() for one in self.asked))
         await self._keep(answers)
         return {
             **self._head("chat.completion"),
@@ -117,17 +121,17 @@ class Conversation:
 
     async def chunks(self) -> AsyncIterator[Mapping[str, Any]]:
         """The completion's chunks; the last ones are held until the answers are on disk."""
-        for index in range(len(self._asked)):
+        for index in range(len(self.asked)):
             yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
         ends: dict[int, Finished] = {}
-        sent = dict.fromkeys(range(len(self._asked)), 0)
-        async for index, event in merged(self._asked):
+        sent = dict.fromkeys(range(len(self.asked)), 0)
+        async for index, event in merged(self.asked):
             if isinstance(event, Finished):
                 ends[index] = event
             else:
                 sent[index] += len(event.tokens)
                 yield self._chunk(index, {"content": event.text}, self._logprobs(event.tokens))
-        answers = [ends[index] for index in range(len(self._asked))]
+        answers = [ends[index] for index in range(len(self.asked))]
         await self._keep(answers)
         for index, answer in enumerate(answers):
             # Tokens without text of their own (a half character at the very end) still have log-probabilities.
@@ -145,30 +149,30 @@ class Conversation:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
-            "id": self._id,
+            "id": self.id,
             "object": kind,
             "created": self._created,
-            "model": self._served.name,
-            "system_fingerprint": self._served.fingerprint,
+            "model": self.served.name,
+            "system_fingerprint": self.served.fingerprint,
         }
 
     def _logprobs(self, tokens: Any) -> dict[str, Any] | None:
-        return logprobs.chat(self._served.tokenizer, tokens) if self._body.logprobs else None
+        return logprobs.chat(self.served.tokenizer, tokens) if self._body.logprobs else None
 
     def _usage(self, answers: list[Finished]) -> dict[str, int]:
-        prompt = len(self._asked[0].request.prompt)
+        prompt = len(self.asked[0].request.prompt)
         completion = sum(len(answer.ids) for answer in answers)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     async def _keep(self, answers: list[Finished]) -> None:
         parameters = self._body.model_dump(exclude_none=True, exclude=UNRECORDED, exclude_unset=True, by_alias=True)
-        for index, (one, answer) in enumerate(zip(self._asked, answers, strict=True)):
+        for index, (one, answer) in enumerate(zip(self.asked, answers, strict=True)):
             await keep(
                 self._runtime,
-                self._served,
+                self.served,
                 one,
                 answer,
-                id=choice_id(self._id, index),
+                id=choice_id(self.id, index),
                 messages=self._messages,
                 parameters=parameters,
             )

@@ -130,6 +130,9 @@ def of_validation(problems: Sequence[Any]) -> ApiError:
     if problem["type"] == "json_invalid":
         reason = problem.get("ctx", {}).get("error", "")
         return ApiError(400, f"The body is not valid JSON: {reason}.", code="invalid_json")
+    if problem["type"] == "contradiction":
+        param = problem["ctx"]["param"]
+        return invalid(param, f"Invalid '{param}': {problem['ctx']['message']}.")
     if not location:
         return ApiError(400, "The body must be a JSON object, sent with Content-Type: application/json.")
     param = path(location)
@@ -143,9 +146,31 @@ def of_validation(problems: Sequence[Any]) -> ApiError:
                 400, f"Unrecognized request argument supplied: {param}", param=param, code="unknown_parameter"
             )
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    allowed = problem.get("ctx", {}).get("allowed")
-    expected = f" Allowed: {allowed}." if allowed else ""
+    message = f"{message[:1].lower()}{message[1:]}".replace("input should", "it should")
+    expected = f" Allowed: {ALLOWED[param]}." if param in ALLOWED else ""
     return invalid(param, f"Invalid '{param}': {message}; got {shown(problem.get('input'))}.{expected}")
+
+
+ALLOWED = {
+    "temperature": "a number from 0 to 2",
+    "top_p": "a number from 0 to 1",
+    "n": "a whole number from 1 to 128",
+    "frequency_penalty": "a number from -2 to 2",
+    "presence_penalty": "a number from -2 to 2",
+    "top_logprobs": "a whole number from 0 to 20",
+    "logprobs": "true or false in a chat, a whole number from 0 to 5 in a text completion",
+    "max_tokens": "a whole number, 1 or more",
+    "max_completion_tokens": "a whole number, 1 or more",
+    "seed": "a whole number of 64 bits",
+    "stop": "a string, or one to four strings, none of them empty",
+    "logit_bias": "token ids with values from -100 to 100",
+    "messages": "at least one message, each with role and content",
+    "best_of": "a whole number equal to n",
+    "tools": "no tools: they are not offered here",
+    "tool_choice": "no tools: they are not offered here",
+    "suffix": "nothing: it is not offered here",
+}
+"""What every refusal of a parameter ends with; a test holds it against the models in requests.py."""
 
 
 def path(location: Sequence[int | str]) -> str:
@@ -175,7 +200,10 @@ def shown(value: Any) -> str:
 
 
 def _most_telling(problems: Sequence[Any]) -> Any:
-    """Of a union's branches, the one that came furthest: its location is the longest."""
+    """Of a union's branches, the one that came furthest: not a wrong type at its very start."""
     first = problems[0]
     same = [p for p in problems if p["loc"][:2] == first["loc"][:2]]
-    return max(same, key=lambda p: len(p["loc"])) if same else first
+    return max(same, key=lambda p: (p["type"] not in WRONG_TYPE, len(p["loc"])))
+
+
+WRONG_TYPE = {"string_type", "list_type", "int_type", "dict_type", "none_required", "model_attributes_type"}

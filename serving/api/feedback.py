@@ -14,13 +14,13 @@ from serving import feedback
 from serving.api import metrics
 from serving.api.answering import choice_id, runtime_of
 from serving.api.errors import RESPONSES, ApiError, invalid
-from serving.api.requests import MAX_CHOICES, Body
+from serving.api.requests import MAX_CHOICES, WholeBody, contradiction
 from serving.api.responses import FeedbackEvent, FeedbackStored
 
 router = APIRouter(tags=["feedback"])
 
 
-class FeedbackRequest(Body):
+class FeedbackRequest(WholeBody):
     """At least one of thumb (or kind), correction and comment."""
 
     completion_id: str = Field(min_length=1, max_length=200, description="The `id` of the completion.")
@@ -38,13 +38,13 @@ class FeedbackRequest(Body):
     def _says_something(self) -> FeedbackRequest:
         said = "up" if self.kind == "thumb_up" else "down" if self.kind == "thumb_down" else None
         if said and self.thumb not in (None, said):
-            raise ValueError("kind and thumb contradict each other")
+            raise contradiction("thumb", "kind and thumb contradict each other")
         if self.kind == "correction" and self.correction is None:
-            raise ValueError("kind 'correction' needs the right answer in correction")
+            raise contradiction("correction", "kind 'correction' needs the right answer in correction")
         if self.kind == "comment" and not self.comment:
-            raise ValueError("kind 'comment' needs its text in comment")
+            raise contradiction("comment", "kind 'comment' needs its text in comment")
         if not (said or self.thumb or self.correction is not None or self.comment):
-            raise ValueError("say something: thumb, correction or comment")
+            raise contradiction("thumb", "say something: thumb, correction or comment")
         return self
 
     @property

@@ -39,14 +39,19 @@ def record(request: Request, generated: int) -> None:
     DURATION.labels(version).observe(time.monotonic() - request.submitted)
 
 
+_seen: set[str] = set()
+"""Versions that gauges were set for: those that left must fall to 0, not stay as they were."""
+
+
 def sample(engines: list[Engine], serving: str | None) -> None:
     """Set the gauges to what the engines do now."""
     states = [engine.state() for engine in engines]
     QUEUE.set(sum(state.waiting for state in states))
-    BATCH.clear()
-    SERVING.clear()
+    rows: dict[str, int] = dict.fromkeys(_seen, 0)
     for state in states:
-        for version, rows in state.rows_by_model.items():
-            BATCH.labels(version).set(rows)
-    if serving is not None:
-        SERVING.labels(serving).set(1)
+        for version, count in state.rows_by_model.items():
+            rows[version] = rows.get(version, 0) + count
+    _seen.update(rows)
+    for version, count in rows.items():
+        BATCH.labels(version).set(count)
+        SERVING.labels(version).set(version == serving)

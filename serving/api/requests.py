@@ -8,9 +8,11 @@ and have no effect.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 MAX_CHOICES = 128
 MAX_STOPS = 4
@@ -18,8 +20,36 @@ MAX_STOPS = 4
 Unused = Annotated[Any, Field(default=None, description="Taken for compatibility; has no effect here.")]
 
 
+def contradiction(param: str, message: str) -> PydanticCustomError:
+    """Parameters that do not go together; `param` is the one to change."""
+    return PydanticCustomError("contradiction", "{message}", {"param": param, "message": message})
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class WholeBody(Body):
+    """The outermost object. JSON can spell half a character (`\\ud800`), which no tokenizer and no database takes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, values: Any) -> Any:
+        try:
+            json.dumps(values, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            name = next((n for n, v in values.items() if _broken(v)), None) if isinstance(values, dict) else None
+            message = "the text holds half of a surrogate pair, which is no valid Unicode"
+            raise contradiction(name or "body", message) from None
+        return values
+
+
+def _broken(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class TextPart(Body):
@@ -82,10 +112,10 @@ class JsonSchemaFormat(Body):
     json_schema: JsonSchema
 
 
-class SamplingBody(Body):
+class SamplingBody(WholeBody):
     """What chat and text completions share."""
 
-    model: str = Field(min_length=1, max_length=200)
+    model: str = Field(min_length=1, max_length=200, description="`TASK`, `TASK@champion`, `TASK@3` or `base`.")
     temperature: float | None = Field(1.0, ge=0, le=2, description="0 (always the most probable token) to 2.")
     top_p: float | None = Field(1.0, ge=0, le=1, description="0 to 1: share of the probability mass considered.")
     n: int | None = Field(1, ge=1, le=MAX_CHOICES, description="How many answers to give.")
@@ -121,7 +151,7 @@ class SamplingBody(Body):
     @model_validator(mode="after")
     def _stream_options_need_a_stream(self) -> SamplingBody:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is only allowed when stream is true")
+            raise contradiction("stream_options", "stream_options is only allowed when stream is true")
         return self
 
     @property
@@ -160,7 +190,7 @@ class ChatRequest(SamplingBody):
     @model_validator(mode="after")
     def _top_needs_logprobs(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs to be true")
+            raise contradiction("top_logprobs", "top_logprobs needs logprobs to be true")
         return self
 
 
@@ -179,9 +209,9 @@ class CompletionRequest(SamplingBody):
     @model_validator(mode="after")
     def _fits_together(self) -> CompletionRequest:
         if self.max_tokens == 0 and not self.echo:
-            raise ValueError("max_tokens may be 0 only with echo")
+            raise contradiction("max_tokens", "max_tokens may be 0 only with echo")
         if self.best_of is not None and self.best_of != (self.n or 1):
-            raise ValueError("best_of is offered only where it equals n")
+            raise contradiction("best_of", "best_of is offered only where it equals n")
         if isinstance(self.prompt, list) and not self.prompt:
-            raise ValueError("prompt must not be empty")
+            raise contradiction("prompt", "prompt must not be empty")
         return self

@@ -8,13 +8,12 @@ always satisfies the grammar. Only `max_tokens` can cut it short.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING, Any, cast
 
 from serving.engine.interface import EngineError
 
 if TYPE_CHECKING:
+    import torch
     from llguidance import LLMatcher
     from transformers import PreTrainedTokenizerBase
 
@@ -51,7 +50,7 @@ class Grammars:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end_ids: frozenset[int]) -> None:
         from llguidance.hf import from_tokenizer
 
-        self._tokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=sorted(end_ids))
+        self._tokenizer = from_tokenizer(cast(Any, tokenizer), n_vocab=vocabulary, eos_token=sorted(end_ids))
         self._compiled: dict[str, LLMatcher] = {}
 
     def start(self, grammar: str) -> Constraint:
@@ -80,6 +79,8 @@ class Constraint:
 
     def allow(self, logits: torch.Tensor) -> torch.Tensor:
         """One row's logits [vocabulary] with every token that may not come next at -inf."""
+        import torch
+
         mask: Any = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
         bits = mask[:, None].bitwise_right_shift(torch.arange(8, dtype=torch.uint8)).bitwise_and(1).flatten()
         allowed = bits[: logits.shape[-1]].bool().to(logits.device)

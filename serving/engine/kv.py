@@ -28,15 +28,20 @@ class SlotLayer(DynamicLayer):
         self.buffers: tuple[torch.Tensor, torch.Tensor] | None = None
         self.lines = self.start = self.end = 0
 
+    @property
+    def filled(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The buffers, once there are any."""
+        assert self.buffers is not None, "rows join before they step"
+        return self.buffers
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the new columns and return the window of all rows (transformers' cache contract)."""
-        assert self.buffers is not None, "rows join before they step"
         new = key_states.shape[-2]
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+        for buffer, states in zip(self.filled, (key_states, value_states), strict=True):
             buffer[: self.lines, :, self.end : self.end + new] = states
-        keys, values = (buffer[: self.lines, :, self.start : self.end + new] for buffer in self.buffers)
+        keys, values = (buffer[: self.lines, :, self.start : self.end + new] for buffer in self.filled)
         return keys, values
 
     def get_seq_length(self) -> int:
@@ -52,7 +57,8 @@ class Rows(Cache):
     """The cache of a running batch; `lengths[i]` tokens stand in line i."""
 
     def __init__(self, layers: int) -> None:
-        super().__init__(layers=[SlotLayer() for _ in range(layers)])
+        self.slots = [SlotLayer() for _ in range(layers)]
+        super().__init__(layers=list(self.slots))
         self.lengths: list[int] = []
         self.end = 0
         self._columns = 0
@@ -73,8 +79,8 @@ class Rows(Cache):
         first = len(self.lengths)
         self.lengths += lengths
         self._make_room(layers)
-        for layer, states in zip(self.layers, layers, strict=True):
-            for buffer, new in zip(layer.buffers, states, strict=True):
+        for layer, states in zip(self.slots, layers, strict=True):
+            for buffer, new in zip(layer.filled, states, strict=True):
                 width = new.shape[-2]
                 for line, length in enumerate(lengths):
                     buffer[first + line, :, self.end - length : self.end] = new[line, :, width - length :]
@@ -85,8 +91,8 @@ class Rows(Cache):
         last = len(self.lengths) - 1
         if line != last:
             columns = slice(self.end - self.lengths[last], self.end)
-            for layer in self.layers:
-                for buffer in layer.buffers:
+            for layer in self.slots:
+                for buffer in layer.filled:
                     buffer[line, :, columns] = buffer[last, :, columns]
             self.lengths[line] = self.lengths[last]
         self.lengths.pop()
@@ -113,12 +119,12 @@ class Rows(Cache):
 
     def _publish(self) -> None:
         start = self.start
-        for layer in self.layers:
+        for layer in self.slots:
             layer.lines, layer.start, layer.end = len(self.lengths), start, self.end
 
     def _make_room(self, like: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
         longest, rows = max(self.lengths), len(self.lengths)
-        if self.layers[0].buffers is None or rows > self._lines:
+        if self.slots[0].buffers is None or rows > self._lines:
             self._lines = max(rows, 2 * self._lines)
             self._allocate(like, longest + SLACK)
         elif longest > self.end or self.end >= self._columns:
@@ -127,9 +133,9 @@ class Rows(Cache):
     def _allocate(self, like: list[tuple[torch.Tensor, torch.Tensor]], end: int) -> None:
         """New buffers for `_lines` rows that end at column `end`; what is there already moves over."""
         columns = end + SLACK
-        for layer, states in zip(self.layers, like, strict=True):
+        for layer, states in zip(self.slots, like, strict=True):
             shapes = [(self._lines, new.shape[1], columns, new.shape[3]) for new in states]
-            fresh = tuple(new.new_zeros(shape) for new, shape in zip(states, shapes, strict=True))
+            fresh = (states[0].new_zeros(shapes[0]), states[1].new_zeros(shapes[1]))
             if layer.buffers is not None and layer.lines:
                 width = layer.end - layer.start
                 for old, buffer in zip(layer.buffers, fresh, strict=True):
@@ -139,5 +145,5 @@ class Rows(Cache):
         self.end, self._columns = end, columns
 
     def _lay_out_anew(self, end: int) -> None:
-        self._allocate([layer.buffers for layer in self.layers], end)
+        self._allocate([layer.filled for layer in self.slots], end)
         self._publish()

@@ -75,7 +75,7 @@ class Lane:
             ids[line, longest - lengths[line] :] = torch.tensor(row.request.prompt)
         mask = torch.arange(longest)[None, :] >= (longest - torch.tensor(lengths))[:, None]
         padded = min(lengths) < longest
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         logits = self._forward(
             rows,
             ids.to(self.device),

@@ -284,7 +284,7 @@ class TorchEngine:
 
     def _place(self, model: PreTrainedModel) -> PreTrainedModel:
         placed: Any = model
-        return placed.to(self._device).eval().requires_grad_(False)  # type: ignore[no-any-return]
+        return placed.to(self._device).eval().requires_grad_(False)
 
 
 def _settle(action: Callable[[], Any], future: Future[Any]) -> None:
@@ -318,13 +318,13 @@ def load_version_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise ModelError(f"{folder} holds no usable tokenizer: {models.first_line(error)}") from None
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}/chat_template.jinja is missing: this is no complete version")
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def load_merged(base: Path, folder: Path) -> PreTrainedModel:
     """A version as one plain model: its adapter merged into the base, or the fully tuned model that it is."""
     model: Any = models.load_model(base, folder)
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model  # type: ignore[no-any-return]
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
 def mixable(folder: Path) -> bool:

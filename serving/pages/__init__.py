@@ -1,5 +1,5 @@
 """Pages for people, served with the endpoint under /ui."""
 
-from serving.pages.mount import create_app
+from serving.pages.mount import Pages
 
-__all__ = ["create_app"]
+__all__ = ["Pages"]

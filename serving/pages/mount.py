@@ -1,9 +1,53 @@
+"""The pages as one application, to be mounted under /ui."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
-from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from components.task import Task
+from serving.runtime import Runtime
 
 
-def create_app(runtime: Callable[[], object]) -> FastAPI:
-    return FastAPI()
+class Pages:
+    """Gradio's application, built when the service starts rather than when it is imported.
+
+    BentoML imports a service twice, once to read its settings; Gradio takes seconds to import
+    and is needed only the second time.
+    """
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+        self._lifespan = AsyncExitStack()
+
+    async def open(self, task: Task, runtime: Callable[[], Runtime | None]) -> None:
+        """Build the pages; `runtime` gives the running parts, or None while the service starts."""
+        import gradio as gr
+        from fastapi import FastAPI
+
+        from serving.pages.chat import build
+        from serving.pages.style import CSS, theme
+
+        app = gr.mount_gradio_app(
+            FastAPI(),
+            build(task, runtime),
+            path="/",
+            root_path="/ui",
+            ssr_mode=False,
+            footer_links=[],
+            theme=theme(),
+            css=CSS,
+        )
+        await self._lifespan.enter_async_context(app.router.lifespan_context(app))
+        self._app = app
+
+    async def close(self) -> None:
+        """End what the pages run in the background."""
+        await self._lifespan.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        starting = PlainTextResponse("The pages are starting; reload in a moment.\n", 503, headers={"Retry-After": "2"})
+        await (self._app or starting)(scope, receive, send)

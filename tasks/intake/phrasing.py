@@ -72,8 +72,36 @@ WITH_DURATION = {
 
 
 _GRADED = frozenset(
-    "ache backache burn burning cough cramp earache feeling fever headache infection itch migraine noise nosebleed pain "
-    "pressure rash ringing sensation sound stiffness swelling temperature throbbing toothache tremor wheeze".split()
+    (
+        "ache",
+        "backache",
+        "burn",
+        "burning",
+        "cough",
+        "cramp",
+        "earache",
+        "feeling",
+        "fever",
+        "headache",
+        "infection",
+        "itch",
+        "migraine",
+        "noise",
+        "nosebleed",
+        "pain",
+        "pressure",
+        "rash",
+        "ringing",
+        "sensation",
+        "sound",
+        "stiffness",
+        "swelling",
+        "temperature",
+        "throbbing",
+        "toothache",
+        "tremor",
+        "wheeze",
+    )
 )
 
 

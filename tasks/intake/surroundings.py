@@ -74,7 +74,7 @@ _RELATIVE_FRAMES = (
     "my {r} took antibiotics for {t}",
     "my {r} is in bed with {t}",
     "my {r} gets {t} a lot",
-    "{t} runs in the family, my {r} has it",
+    "my {r} keeps getting {t}",
 )
 _JOBS = (
     "teacher",

@@ -13,7 +13,6 @@ from components.examples.formats.records import Imported, Skipped, Unusable, exa
 from components.examples.labels import labels_of
 from components.files import DataError
 
-DELIMITERS = (",", "\t", ";", "|")
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
 
@@ -69,21 +68,23 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
 
 
 def _delimiter(path: Path) -> str:
-    """The delimiter that splits most of the first lines into the same number (two or more) of columns."""
-    head = [
-        item[1]
-        for _, item in zip(range(200), reading.lines(path), strict=False)
-        if not isinstance(item, Skipped) and item[1]
-    ]
-    best, score = "", (0.0, 0)
-    for delimiter in DELIMITERS:
+    """The delimiter that splits most of the first lines into the same number (two or more) of columns;
+    of equals, the one that the file's name promises.
+
+    Raises:
+        DataError: none does so with most of the lines.
+    """
+    looked_at = zip(range(200), reading.lines(path), strict=False)
+    head = [item[1] for _, item in looked_at if not isinstance(item, Skipped) and item[1]]
+    best, best_share = "", 0.5
+    for delimiter in (",", "\t", ";", "|") if path.suffix.lower() == ".csv" else ("\t", ",", ";", "|"):
         try:
             widths = Counter(len(cells) for cells in csv.reader(head, delimiter=delimiter) if cells)
         except csv.Error:
             continue
-        width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1]), default=(1, 0))
-        if width > 1 and (count / max(1, widths.total()), -DELIMITERS.index(delimiter)) > score:
-            best, score = delimiter, (count / max(1, widths.total()), -DELIMITERS.index(delimiter))
+        share = max((count for width, count in widths.items() if width > 1), default=0) / max(1, widths.total())
+        if share > best_share:
+            best, best_share = delimiter, share
     if not best:
         raise DataError(f"{path}: no comma, tab, semicolon or bar splits its lines into two columns")
     return best

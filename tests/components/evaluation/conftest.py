@@ -55,9 +55,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
             root=root,
             task=task,
             base=base,
-            champion=toy.write_adapter(root / "versions/1", base, task, old, steps=40),
+            champion=toy.write_adapter(root / "versions/1", base, task, old, steps=20),
             good=toy.write_adapter(root / "versions/2", base, task, old + new),
-            forgetting=toy.write_adapter(root / "versions/3", base, task, wrong[:40] + new),
+            forgetting=toy.write_adapter(root / "versions/3", base, task, wrong + new),
         )
     finally:
         os.chdir(before)

@@ -1,7 +1,7 @@
 """A whole small world for comparing models: a task, a base that learned half of it, adapters that learned more.
 
 Words have a kind and a colour; a message names a word in one of several phrasings. The base knows the
-first twenty words. Everything is real: transformers, PEFT, the training side's own version folder.
+first ten words. Everything is real: transformers, PEFT, the training side's own version folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from components.training.version import write_version
 KINDS = ("tool", "fruit", "bird", "fish")
 COLOURS = ("red", "blue")
 WORDS = tuple(f"w{i}" for i in range(40))
-OLD, NEW = WORDS[:20], WORDS[20:]
+OLD, NEW = WORDS[:10], WORDS[20:30]
 PHRASINGS = ("i saw {}", "there is {} here", "what is {}", "look at {} now")
 
 TASK_YAML = """
@@ -128,7 +128,7 @@ def teach(model: torch.nn.Module, examples: Sequence[Example], steps: int, lr: f
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     model.train()
     for step in range(steps):
-        chosen = torch.randint(len(pairs), (min(48, len(pairs)),))
+        chosen = torch.randint(len(pairs), (min(24, len(pairs)),))
         loss = model(input_ids=inputs[chosen], labels=labels[chosen]).loss
         optimizer.zero_grad()
         loss.backward()
@@ -138,22 +138,22 @@ def teach(model: torch.nn.Module, examples: Sequence[Example], steps: int, lr: f
     model.eval()
 
 
-def write_base(folder: Path, steps: int = 260) -> Path:
+def write_base(folder: Path, steps: int = 220) -> Path:
     """A base that knows the old words."""
     torch.manual_seed(1)
     config = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=48,
+        intermediate_size=96,
         num_hidden_layers=2,
         num_attention_heads=2,
         vocab_size=len(tokenizer()),
         max_position_embeddings=64,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer().eos_token_id,
     )
     model = LlamaForCausalLM(config)
-    teach(model, rows(OLD, range(len(PHRASINGS))), steps, 1e-2)
+    teach(model, rows(OLD, range(len(PHRASINGS))), steps, 3e-3)
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     write_json(folder / "base.json", BaseReference(kind="local", location=".", sha256=tensor_hash(folder)))
@@ -161,7 +161,7 @@ def write_base(folder: Path, steps: int = 260) -> Path:
 
 
 def write_adapter(
-    folder: Path, base: Path, task: Task, examples: Sequence[Example], steps: int = 160, seed: int = 0
+    folder: Path, base: Path, task: Task, examples: Sequence[Example], steps: int = 100, seed: int = 0
 ) -> Path:
     """A version: LoRA on the base, taught these examples."""
     torch.manual_seed(seed)

@@ -15,7 +15,12 @@ def _documents() -> list[np.ndarray]:
 
 def test_windows_overlap_by_one_token_so_that_each_is_predicted_once() -> None:
     windows = cut(np.arange(21), context=5)
-    assert windows.tolist() == [[0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10], [10, 11, 12, 13, 14, 15], [15, 16, 17, 18, 19, 20]]
+    assert windows.tolist() == [
+        [0, 1, 2, 3, 4, 5],
+        [5, 6, 7, 8, 9, 10],
+        [10, 11, 12, 13, 14, 15],
+        [15, 16, 17, 18, 19, 20],
+    ]
     assert sorted(windows[:, 1:].flatten()) == list(range(1, 21))
 
 

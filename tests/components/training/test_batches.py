@@ -27,7 +27,9 @@ def test_an_epoch_holds_every_example_once_and_a_step_is_the_same_whatever_came_
 
 def test_the_next_epoch_mixes_otherwise() -> None:
     batches = Batches(_encoded(96), batch_size=8, seed=1, pad=0)
-    assert [batches.step(step).ids.tolist() for step in range(12)] != [batches.step(step + 12).ids.tolist() for step in range(12)]
+    assert [batches.step(step).ids.tolist() for step in range(12)] != [
+        batches.step(step + 12).ids.tolist() for step in range(12)
+    ]
 
 
 def test_rows_of_like_length_are_batched_so_that_little_is_padding() -> None:

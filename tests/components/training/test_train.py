@@ -21,7 +21,7 @@ from components.models import ModelError, load_model, load_tokenizer, read_base,
 from components.stage import StageError
 from components.training.__main__ import main
 from components.training.methods import prepare_model
-from tests.components.training.conftest import PARAMS, rows, settings
+from tests.components.training.conftest import PARAMS, settings
 
 VERSION = layout.adapter("toy")
 
@@ -67,9 +67,7 @@ def test_it_learns_the_answers(toy: Path) -> None:
 
 
 @pytest.mark.parametrize(("method", "trained"), [("lora", (0.0, 0.5)), ("full", (1.0, 1.0)), ("freeze", (0.3, 0.9))])
-def test_every_method_trains_its_share_and_loads_again(
-    method: str, trained: tuple[float, float], toy: Path
-) -> None:
+def test_every_method_trains_its_share_and_loads_again(method: str, trained: tuple[float, float], toy: Path) -> None:
     main(settings(method=method, freeze_top=1, lr=0.01))
     assert (VERSION / "adapter_config.json").exists() == (method == "lora")
     assert (VERSION / "model.safetensors").exists() == (method != "lora")
@@ -167,7 +165,9 @@ def _start_stage() -> subprocess.Popen[bytes]:
 
 
 def test_a_stage_killed_by_the_system_and_run_again_ends_at_the_same_tensor_hash(toy: Path) -> None:
-    values = PARAMS | {"train": PARAMS["train"] | {"steps": 80, "checkpoint_every": 2, "lora": {"r": 4, "dropout": 0.2}}}
+    values = PARAMS | {
+        "train": PARAMS["train"] | {"steps": 80, "checkpoint_every": 2, "lora": {"r": 4, "dropout": 0.2}}
+    }
     Path("params.yaml").write_text(yaml.safe_dump(values))
     main(config.load())
     unkilled, runs = sha256_of(VERSION), {_run_id()}

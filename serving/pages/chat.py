@@ -1,0 +1,249 @@
+"""The chat page: ask, see which version answered, say whether it was right, write what would have been.
+
+It asks and stores through the same code as the HTTP API, so what is said here teaches the
+next version like any other feedback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import gradio as gr
+
+from components.feedback.store import StoreError
+from components.task import Task
+from serving import feedback
+from serving.api.chat import begin
+from serving.api.errors import ApiError, of_engine
+from serving.api.requests import ChatMessage, ChatRequest
+from serving.engine.interface import EngineError
+from serving.runtime import Runtime
+
+History = list[dict[str, Any]]
+Runs = Callable[[], Runtime | None]
+
+STARTING = "The service is starting."
+SIMULATED = (
+    "In the demo of this task a **simulated person** corrects answers, from the truth that its data generator knows. "
+    "What you say here is yours and is kept beside it."
+)
+
+
+def build(task: Task, runtime: Runs) -> gr.Blocks:
+    """The page's components and what connects them."""
+    single_turn = task.answer != "text"
+    with gr.Blocks(title=f"{task.title} · Saqia") as page:
+        gr.HTML(f"<h1>{html.escape(task.title)}</h1><p>{html.escape(task.description)}</p>", elem_id="head")
+        status = gr.HTML(status_line(task, runtime()), elem_id="status")
+        if task.simulated_people:
+            gr.Markdown(SIMULATED, elem_id="simulated")
+        talk = gr.Chatbot(
+            show_label=False,
+            elem_id="talk",
+            layout="bubble",
+            feedback_options=None,
+            buttons=["copy"],
+            placeholder="Each message is answered on its own." if single_turn else "Ask something.",
+            examples=[{"text": suggestion} for suggestion in task.suggestions],
+            allow_tags=False,
+        )
+        with gr.Row(equal_height=True):
+            box = gr.Textbox(
+                placeholder="Write a message", show_label=False, scale=8, lines=1, max_lines=6, elem_id="message"
+            )
+            send = gr.Button("Send", variant="primary", scale=1, elem_id="send")
+        last: gr.State = gr.State(None)
+        with gr.Column(visible=False, elem_id="feedback") as panel:
+            with gr.Row(elem_id="judge"):
+                up = gr.Button("👍 Right", size="sm", elem_id="up")
+                down = gr.Button("👎 Wrong", size="sm", elem_id="down")
+                write = gr.Button("✏️ Write the right answer", size="sm", elem_id="write")
+            with gr.Column(visible=False, elem_id="writing") as writing:
+                correction = gr.Textbox(
+                    label="The right answer",
+                    info=correction_hint(task),
+                    lines=8 if task.answer == "json" else 3,
+                    max_lines=24,
+                    elem_id="correction",
+                )
+                comment = gr.Textbox(label="Comment (optional)", elem_id="comment")
+                rater = gr.Textbox(label="Your name (optional)", elem_id="rater", max_length=200)
+                save = gr.Button("Save", variant="primary", elem_id="save")
+        said = gr.HTML("", elem_id="said")
+        name: gr.BrowserState = gr.BrowserState("", storage_key="saqia-rater")
+
+        async def ask(message: str, history: History) -> AsyncIterator[tuple[Any, ...]]:
+            async for state in asking(task, runtime(), message, history or [], single_turn):
+                history_now, answered, line = state
+                yield (
+                    history_now,
+                    "" if history_now is not history else message,
+                    answered,
+                    gr.update(visible=answered is not None),
+                    gr.update(visible=False),
+                    line,
+                )
+
+        async def judge(answered: dict[str, str] | None, thumb: str, rater_name: str) -> str:
+            return await say(task, runtime(), answered, rater_name, thumb=thumb)
+
+        async def correct(answered: dict[str, str] | None, right: str, note: str, rater_name: str) -> tuple[Any, Any]:
+            line = await say(task, runtime(), answered, rater_name, correction=right, comment=note)
+            return line, gr.update(visible='class="bad"' in line)
+
+        outputs = [talk, box, last, panel, writing, said]
+        for event in (box.submit, send.click):
+            event(ask, [box, talk], outputs, show_progress="hidden")
+        talk.example_select(chosen_example, None, box).then(ask, [box, talk], outputs, show_progress="hidden")
+        up.click(judge, [last, gr.State("up"), rater], said)
+        down.click(judge, [last, gr.State("down"), rater], said).then(open_writing, [last], [writing, correction])
+        write.click(open_writing, [last], [writing, correction])
+        save.click(correct, [last, correction, comment, rater], [said, writing])
+        rater.blur(lambda text: text, rater, name)
+        page.load(lambda stored: stored, name, rater)
+        page.load(lambda: status_line(task, runtime()), None, status)
+        gr.Timer(5).tick(lambda: status_line(task, runtime()), None, status, show_progress="hidden")
+    return page
+
+
+def chosen_example(event: gr.SelectData) -> str:
+    """The suggestion that was tapped."""
+    return str(event.value["text"])
+
+
+def status_line(task: Task, runtime: Runtime | None) -> str:
+    """Which version answers, or why none does."""
+    if runtime is None:
+        return f'<span class="dot off"></span>{STARTING}'
+    champion = runtime.versions.champion
+    if champion is None:
+        _, details = runtime.readiness()
+        reason = html.escape(str(details["reason"])).replace("`saqia build`", "<code>saqia build</code>")
+        return f'<span class="dot off"></span>{reason[:1].upper()}{reason[1:]}'
+    version, name = html.escape(champion.version), html.escape(task.name)
+    line = f'<span class="dot on"></span>Version <b>{version}</b> of {name} answers'
+    if refused := runtime.rollout.refusal:
+        line += f"; version {html.escape(refused.version)} was refused: {html.escape(refused.reason)}"
+    return line
+
+
+def correction_hint(task: Task) -> str:
+    """What a right answer must look like."""
+    if task.labels:
+        return "One of: " + ", ".join(task.labels)
+    if (model := task.schema_model()) is not None:
+        return "JSON with the fields " + ", ".join(model.model_fields) + ". It is checked when you save."
+    return "The whole answer as it should have been."
+
+
+async def asking(
+    task: Task, runtime: Runtime | None, message: str, history: History, single_turn: bool
+) -> AsyncIterator[tuple[History, dict[str, str] | None, str]]:
+    """The conversation as it grows, the answer that feedback is about, and a line about problems."""
+    if not message.strip():
+        yield history, None, ""
+        return
+    if runtime is None:
+        yield history, None, problem(STARTING)
+        return
+    turns = [{"role": "user", "content": message}]
+    body = ChatRequest(
+        model=task.name,
+        messages=[ChatMessage(role=t["role"], content=plain_text(t)) for t in ([] if single_turn else history) + turns],
+        temperature=0,
+        stream=True,
+        user="page",
+    )
+    history = [*history, *turns]
+    began = time.monotonic()
+    text = ""
+    try:
+        conversation = await begin(runtime, body)
+        async for chunk in conversation.chunks():
+            for choice in chunk["choices"]:
+                text += choice["delta"].get("content") or ""
+            yield [*history, {"role": "assistant", "content": text or "…"}], None, ""
+    except (ApiError, EngineError) as error:
+        refusal = error if isinstance(error, ApiError) else of_engine(error)
+        yield history, None, problem(str(refusal))
+        return
+    took = time.monotonic() - began
+    shown = {
+        "role": "assistant",
+        "content": presented(task, text),
+        "metadata": None,
+    }
+    note = f"version {conversation.served.version} · {took:.1f} s"
+    shown["content"] = f"{shown['content']}\n\n<span class='note'>{note}</span>"
+    yield [*history, shown], {"id": conversation.id, "answer": text}, ""
+
+
+def plain_text(turn: dict[str, Any]) -> str:
+    """A turn of the page's conversation as it was said: Gradio may keep content as parts, and the note is ours."""
+    content = turn["content"]
+    if isinstance(content, list):
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    return str(content).split("\n\n<span class='note'>")[0]
+
+
+def presented(task: Task, answer: str) -> str:
+    """An answer as people read it: JSON laid out, anything else as it is."""
+    if task.answer != "json":
+        return answer
+    try:
+        return f"```json\n{json.dumps(json.loads(answer), indent=2, ensure_ascii=False)}\n```"
+    except json.JSONDecodeError:
+        return f"```text\n{answer}\n```"
+
+
+def open_writing(answered: dict[str, str] | None) -> tuple[Any, Any]:
+    """Show the model's answer, to be edited into the right one."""
+    if answered is None:
+        return gr.update(visible=False), ""
+    answer = answered["answer"]
+    with contextlib.suppress(json.JSONDecodeError):
+        answer = json.dumps(json.loads(answer), indent=2, ensure_ascii=False)
+    return gr.update(visible=True), answer
+
+
+async def say(
+    task: Task,
+    runtime: Runtime | None,
+    answered: dict[str, str] | None,
+    rater: str,
+    *,
+    thumb: str | None = None,
+    correction: str | None = None,
+    comment: str | None = None,
+) -> str:
+    """Store what a person said; the line that tells them so, when it is on disk."""
+    if runtime is None or answered is None:
+        return problem("Ask something first.")
+    said = feedback.Said(
+        answered["id"],
+        thumb="up" if thumb == "up" else "down" if thumb == "down" else None,
+        correction=correction,
+        comment=comment or None,
+        rater=rater.strip() or "anonymous",
+        idempotency_key=None if thumb is None else f"page:{thumb}",
+    )
+    try:
+        await asyncio.to_thread(feedback.save, runtime.store, task, said)
+    except feedback.WrongCorrection as error:
+        return problem(f"Not saved. {error}")
+    except StoreError as error:
+        return problem(f"Not saved: {error}")
+    if correction is not None:
+        return '<p class="good">Saved. The next turn of the wheel learns from it.</p>'
+    return '<p class="good">Thank you, noted.</p>'
+
+
+def problem(text: str) -> str:
+    """A line that says what went wrong."""
+    return f'<p class="bad">{html.escape(text)}</p>'

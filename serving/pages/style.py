@@ -1,0 +1,51 @@
+"""How the pages look: one column that fits a phone, system fonts (nothing is fetched from elsewhere)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def theme() -> Any:
+    """Gradio's soft theme in the colour of water."""
+    import gradio as gr
+
+    return gr.themes.Soft(
+        primary_hue="teal",
+        neutral_hue="slate",
+        radius_size="lg",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans Arabic", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    )
+
+
+CSS = """
+.gradio-container { max-width: 860px !important; margin: 0 auto !important; }
+.gradio-container > main, .app { padding: 12px 16px !important; }
+#head h1 { margin: 0 0 2px; font-size: 1.45rem; line-height: 1.25; }
+#head p { margin: 0; color: var(--body-text-color-subdued); }
+#status { font-size: .92rem; }
+#status .dot { display: inline-block; width: .6em; height: .6em; border-radius: 50%; margin-inline-end: .45em; }
+#status .on { background: #0d9488; }
+#status .off { background: #d97706; }
+#status code { background: var(--background-fill-secondary); padding: .1em .35em; border-radius: 4px; }
+#simulated { font-size: .86rem; color: var(--body-text-color-subdued); border-inline-start: 3px solid #d97706;
+  padding-inline-start: .7em; }
+#talk { height: min(52vh, 460px) !important; }
+#talk pre { font-size: .86rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+#talk .note { color: var(--body-text-color-subdued); font-size: .8rem; }
+#judge { gap: 8px; align-items: center; }
+#judge button { min-height: 44px; }
+#correction textarea { font-family: var(--font-mono); font-size: .9rem; line-height: 1.45; }
+#said p { margin: 0; }
+#said .good { color: #0d9488; }
+#said .bad { color: #dc2626; }
+.dark #said .good { color: #2dd4bf; }
+.dark #said .bad { color: #f87171; }
+#send { min-height: 44px; min-width: 84px; }
+@media (max-width: 640px) {
+  .gradio-container > main, .app { padding: 8px !important; }
+  #talk { height: 46vh !important; }
+  #judge { flex-wrap: wrap; }
+  #judge button { flex: 1 1 30%; min-width: 0 !important; }
+}
+"""
