@@ -6,10 +6,10 @@ promote, rollback, refuse                                        move the aliase
 local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
 """
 
-from components.registry.fetch import fetch, fetch_base, local_base, local_version
+from components.registry.local import fetch, fetch_base, local_base, local_version
 from components.registry.store import RegistryError, client, experiment
-from components.registry.version import Lineage, Snapshot, Version, lineage_of
-from components.registry.versions import (
+from components.registry.record import Lineage, Snapshot, Version, lineage_of
+from components.registry.catalog import (
     candidate,
     champion,
     get,

@@ -78,7 +78,7 @@ def _rows(model_input: Any) -> list[Any]:
 
 def _load_pyfunc(path: str) -> Answers:
     from components.models import read_manifest
-    from components.registry.fetch import base_by_reference
+    from components.registry.local import base_by_reference
 
     adapter = Path(path)
     return Answers(base_by_reference(read_manifest(adapter).base), adapter)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,15 @@ class World:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
-    torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("world")
-    task = toy.write_task(root)
-    import os
+    """Also used by the registry's tests: trained once, whoever comes first."""
+    return _train(tmp_path_factory)
 
+
+@cache
+def _train(factory: pytest.TempPathFactory) -> World:
+    torch.set_num_threads(1)
+    root = factory.mktemp("world")
+    task = toy.write_task(root)
     before = Path.cwd()
     os.chdir(root)
     try:
@@ -64,6 +69,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def world(trained: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(trained: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(trained.root)
-    yield trained
+    return trained

@@ -75,9 +75,9 @@ def test_without_a_champion_the_first_version_is_introduced_in_plain_words(world
 def test_an_adapter_that_answers_otherwise_than_in_training_is_refused(world: World) -> None:
     world.stage(world.good, NEW_MESSAGES, [], world.champion)
     template = layout.adapter("toy") / "chat_template.jinja"
-    template.write_text(
-        template.read_text().replace("<|im_start|>assistant\\n' }}{%- endif", "<|im_start|>assistant' }}{%- endif")
-    )
+    whole = template.read_text()
+    assert whole.count("assistant\n") == 1
+    template.write_text(whole.replace("assistant\n", "assistant "))
     main(SETTINGS)
     verdict = Verdict.model_validate_json((layout.evaluation("toy") / "verdict.json").read_text())
     assert verdict.decision == "refuse"

@@ -70,7 +70,7 @@ def test_what_a_killed_registration_left_is_completed(world: World, monkeypatch:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("components.registry.versions._create", dies)
+        patched.setattr("components.registry.catalog._create", dies)
         with pytest.raises(Killed):
             register(world, world.champion)
     assert registry.versions("toy") == []
@@ -200,7 +200,7 @@ def test_the_champion_stage_brings_the_version_that_params_name(world: World) ->
     assert sha256_of(layout.CHAMPION) == made.files_sha256
     assert registry.local_base(made).exists()
     wrong = TurnSettings(champion=ChampionReference(version="1", sha256="0" * 64))
-    with pytest.raises(registry.RegistryError, match="params.yaml is of another registry"):
+    with pytest.raises(registry.RegistryError, match=r"params\.yaml is of another registry"):
         champion_stage(settings.model_copy(update={"turn": wrong}))
 
 
@@ -250,7 +250,8 @@ def test_processes_that_open_a_new_store_at_the_same_time_all_succeed(tmp_path: 
 def test_lineage_is_read_from_the_lock_and_the_parameters(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"turn: {{snapshots: [{{through: 7, sha256: {'b' * 64}}}]}}\n")
     (tmp_path / "dvc.lock").write_text(
-        "stages:\n  curate:\n    outs:\n    - {path: data/toy/curated, md5: abc.dir}\n    - {path: reports/x.json, md5: d}\n"
+        "stages:\n  curate:\n    outs:\n    - {path: data/toy/curated, md5: abc.dir}\n"
+        "    - {path: reports/x.json, md5: d}\n"
     )
     found = registry.lineage_of(tmp_path, "c" * 40, {"prefect": "run"})
     assert found.datasets == {"data/toy/curated": "abc.dir"}

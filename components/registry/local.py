@@ -14,8 +14,8 @@ from components import files
 from components.config import places
 from components.models import BaseReference, ModelError, read_base, tensor_hash
 from components.registry.store import RegistryError, download, locked
-from components.registry.version import Version
-from components.registry.versions import ADAPTER, BASE_MODEL, base_uri
+from components.registry.record import Version
+from components.registry.catalog import ADAPTER, BASE_MODEL, base_uri
 
 
 def local_version(version: Version) -> Path:
