@@ -74,6 +74,8 @@ class Rollout:
         self.refusal: Refusal | None = None
         self.problem: str | None = None
         """Why the registry could not be read at the last look."""
+        self.looked = threading.Event()
+        """Set after the first look, however it ended."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="rollout", daemon=True)
 
@@ -133,6 +135,7 @@ class Rollout:
     def _watch(self) -> None:
         while not self._stop.is_set():
             self.look()
+            self.looked.set()
             self._stop.wait(self._settings.poll_seconds)
 
     def _bring_in(self, source: Source) -> None:

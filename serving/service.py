@@ -56,12 +56,13 @@ class Saqia:
 
     @bentoml.on_startup
     async def open_pages(self) -> None:
-        """The pages need the event loop that will serve them."""
-        await page.open(app.state.runtime.task, lambda: app.state.runtime)
+        """In the background, after the first version: the API must not wait for what people look at."""
+        self._opening = asyncio.create_task(page.open(app.state.runtime))
 
     @bentoml.on_shutdown
     async def close(self) -> None:
         """Finish what is in flight."""
+        self._opening.cancel()
         await page.close()
         await asyncio.to_thread(app.state.runtime.close)
 

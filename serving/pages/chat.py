@@ -11,7 +11,7 @@ import contextlib
 import html
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
@@ -26,21 +26,20 @@ from serving.engine.interface import EngineError
 from serving.runtime import Runtime
 
 History = list[dict[str, Any]]
-Runs = Callable[[], Runtime | None]
 
-STARTING = "The service is starting."
 SIMULATED = (
     "In the demo of this task a **simulated person** corrects answers, from the truth that its data generator knows. "
     "What you say here is yours and is kept beside it."
 )
 
 
-def build(task: Task, runtime: Runs) -> gr.Blocks:
+def build(runtime: Runtime) -> gr.Blocks:
     """The page's components and what connects them."""
+    task = runtime.task
     single_turn = task.answer != "text"
     with gr.Blocks(title=f"{task.title} · Saqia") as page:
         gr.HTML(f"<h1>{html.escape(task.title)}</h1><p>{html.escape(task.description)}</p>", elem_id="head")
-        status = gr.HTML(status_line(task, runtime()), elem_id="status")
+        status = gr.HTML(status_line(runtime), elem_id="status")
         if task.simulated_people:
             gr.Markdown(SIMULATED, elem_id="simulated")
         talk = gr.Chatbot(
@@ -48,7 +47,7 @@ def build(task: Task, runtime: Runs) -> gr.Blocks:
             elem_id="talk",
             layout="bubble",
             feedback_options=None,
-            buttons=["copy"],
+            buttons=[],
             placeholder="Each message is answered on its own." if single_turn else "Ask something.",
             examples=[{"text": suggestion} for suggestion in task.suggestions],
             allow_tags=False,
@@ -79,7 +78,7 @@ def build(task: Task, runtime: Runs) -> gr.Blocks:
         name: gr.BrowserState = gr.BrowserState("", storage_key="saqia-rater")
 
         async def ask(message: str, history: History) -> AsyncIterator[tuple[Any, ...]]:
-            async for state in asking(task, runtime(), message, history or [], single_turn):
+            async for state in asking(runtime, message, history or [], single_turn):
                 history_now, answered, line = state
                 yield (
                     history_now,
@@ -91,10 +90,10 @@ def build(task: Task, runtime: Runs) -> gr.Blocks:
                 )
 
         async def judge(answered: dict[str, str] | None, thumb: str, rater_name: str) -> str:
-            return await say(task, runtime(), answered, rater_name, thumb=thumb)
+            return await say(runtime, answered, rater_name, thumb=thumb)
 
         async def correct(answered: dict[str, str] | None, right: str, note: str, rater_name: str) -> tuple[Any, Any]:
-            line = await say(task, runtime(), answered, rater_name, correction=right, comment=note)
+            line = await say(runtime, answered, rater_name, correction=right, comment=note)
             return line, gr.update(visible='class="bad"' in line)
 
         outputs = [talk, box, last, panel, writing, said]
@@ -107,8 +106,8 @@ def build(task: Task, runtime: Runs) -> gr.Blocks:
         save.click(correct, [last, correction, comment, rater], [said, writing])
         rater.blur(lambda text: text, rater, name)
         page.load(lambda stored: stored, name, rater)
-        page.load(lambda: status_line(task, runtime()), None, status)
-        gr.Timer(5).tick(lambda: status_line(task, runtime()), None, status, show_progress="hidden")
+        page.load(lambda: status_line(runtime), None, status)
+        gr.Timer(5).tick(lambda: status_line(runtime), None, status, show_progress="hidden")
     return page
 
 
@@ -117,16 +116,14 @@ def chosen_example(event: gr.SelectData) -> str:
     return str(event.value["text"])
 
 
-def status_line(task: Task, runtime: Runtime | None) -> str:
+def status_line(runtime: Runtime) -> str:
     """Which version answers, or why none does."""
-    if runtime is None:
-        return f'<span class="dot off"></span>{STARTING}'
     champion = runtime.versions.champion
     if champion is None:
         _, details = runtime.readiness()
         reason = html.escape(str(details["reason"])).replace("`saqia build`", "<code>saqia build</code>")
         return f'<span class="dot off"></span>{reason[:1].upper()}{reason[1:]}'
-    version, name = html.escape(champion.version), html.escape(task.name)
+    version, name = html.escape(champion.version), html.escape(runtime.task.name)
     line = f'<span class="dot on"></span>Version <b>{version}</b> of {name} answers'
     if refused := runtime.rollout.refusal:
         line += f"; version {html.escape(refused.version)} was refused: {html.escape(refused.reason)}"
@@ -143,18 +140,15 @@ def correction_hint(task: Task) -> str:
 
 
 async def asking(
-    task: Task, runtime: Runtime | None, message: str, history: History, single_turn: bool
+    runtime: Runtime, message: str, history: History, single_turn: bool
 ) -> AsyncIterator[tuple[History, dict[str, str] | None, str]]:
     """The conversation as it grows, the answer that feedback is about, and a line about problems."""
     if not message.strip():
         yield history, None, ""
         return
-    if runtime is None:
-        yield history, None, problem(STARTING)
-        return
     turns = [{"role": "user", "content": message}]
     body = ChatRequest(
-        model=task.name,
+        model=runtime.task.name,
         messages=[ChatMessage(role=t["role"], content=plain_text(t)) for t in ([] if single_turn else history) + turns],
         temperature=0,
         stream=True,
@@ -174,13 +168,8 @@ async def asking(
         yield history, None, problem(str(refusal))
         return
     took = time.monotonic() - began
-    shown = {
-        "role": "assistant",
-        "content": presented(task, text),
-        "metadata": None,
-    }
-    note = f"version {conversation.served.version} · {took:.1f} s"
-    shown["content"] = f"{shown['content']}\n\n<span class='note'>{note}</span>"
+    note = f"<span class='note'>version {conversation.served.version} · {took:.1f} s</span>"
+    shown = {"role": "assistant", "content": f"{presented(runtime.task, text)}\n\n{note}"}
     yield [*history, shown], {"id": conversation.id, "answer": text}, ""
 
 
@@ -213,8 +202,7 @@ def open_writing(answered: dict[str, str] | None) -> tuple[Any, Any]:
 
 
 async def say(
-    task: Task,
-    runtime: Runtime | None,
+    runtime: Runtime,
     answered: dict[str, str] | None,
     rater: str,
     *,
@@ -223,7 +211,7 @@ async def say(
     comment: str | None = None,
 ) -> str:
     """Store what a person said; the line that tells them so, when it is on disk."""
-    if runtime is None or answered is None:
+    if answered is None:
         return problem("Ask something first.")
     said = feedback.Said(
         answered["id"],
@@ -234,7 +222,7 @@ async def say(
         idempotency_key=None if thumb is None else f"page:{thumb}",
     )
     try:
-        await asyncio.to_thread(feedback.save, runtime.store, task, said)
+        await asyncio.to_thread(feedback.save, runtime.store, runtime.task, said)
     except feedback.WrongCorrection as error:
         return problem(f"Not saved. {error}")
     except StoreError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import importlib
 from contextlib import AsyncExitStack
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from components.task import Task
 from serving.runtime import Runtime
 
 
@@ -23,8 +23,10 @@ class Pages:
         self._app: ASGIApp | None = None
         self._lifespan = AsyncExitStack()
 
-    async def open(self, task: Task, runtime: Callable[[], Runtime | None]) -> None:
-        """Build the pages; `runtime` gives the running parts, or None while the service starts."""
+    async def open(self, runtime: Runtime) -> None:
+        """Build the pages, once the first look at the registry no longer needs the processor."""
+        await asyncio.to_thread(runtime.rollout.looked.wait)
+        await asyncio.to_thread(importlib.import_module, "serving.pages.chat")
         import gradio as gr
         from fastapi import FastAPI
 
@@ -33,7 +35,7 @@ class Pages:
 
         app = gr.mount_gradio_app(
             FastAPI(),
-            build(task, runtime),
+            build(runtime),
             path="/",
             root_path="/ui",
             ssr_mode=False,

@@ -31,7 +31,8 @@ CSS = """
 #simulated { font-size: .86rem; color: var(--body-text-color-subdued); border-inline-start: 3px solid #d97706;
   padding-inline-start: .7em; }
 #talk { height: min(52vh, 460px) !important; }
-#talk pre { font-size: .86rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+#talk pre, #talk code { font-size: .86rem; white-space: pre-wrap !important; overflow-wrap: anywhere !important; }
+#talk, #talk * { min-width: 0; }
 #talk .note { color: var(--body-text-color-subdued); font-size: .8rem; }
 #judge { gap: 8px; align-items: center; }
 #judge button { min-height: 44px; }
@@ -42,6 +43,7 @@ CSS = """
 .dark #said .good { color: #2dd4bf; }
 .dark #said .bad { color: #f87171; }
 #send { min-height: 44px; min-width: 84px; }
+html, body { overflow-x: hidden; }
 @media (max-width: 640px) {
   .gradio-container > main, .app { padding: 8px !important; }
   #talk { height: 46vh !important; }
