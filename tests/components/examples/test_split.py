@@ -15,7 +15,28 @@ from components.schema import Example, Message, content_id
 from components.stage import StageError
 from components.task import Task
 
-WORDS = ["knee", "head", "back", "pain", "since", "today", "week", "mild", "bad", "help", "doctor", "took", "never", "often", "cold", "hot", "left", "right", "arm", "leg"]
+WORDS = (
+    "knee",
+    "head",
+    "back",
+    "pain",
+    "since",
+    "today",
+    "week",
+    "mild",
+    "bad",
+    "help",
+    "doctor",
+    "took",
+    "never",
+    "often",
+    "cold",
+    "hot",
+    "left",
+    "right",
+    "arm",
+    "leg",
+)
 
 
 def row(question: str, answer: str) -> Example:
@@ -55,11 +76,14 @@ def test_a_paraphrase_never_crosses_from_train_to_test() -> None:
     for i in range(120):
         text = sentence(rng) + " " + sentence(rng)
         rows += [row(text, f"a{i}"), row(text + "!", f"b{i}"), row(f"{text} please", f"c{i}")]
-    sets, dropped = split(TEXT, rows, seed=17, held_out_share=0.2)
-    assert not dropped
-    assert len(sets["train"]) + len(sets["test"]) == 360
-    assert 0.1 < len(sets["test"]) / 360 < 0.3
-    disjoint.check(sets)
+    held_out = 0
+    for seed in range(5):
+        sets, dropped = split(TEXT, rows, seed=seed, held_out_share=0.2)
+        assert not dropped
+        assert len(sets["train"]) + len(sets["test"]) == 360
+        held_out += len(sets["test"])
+        disjoint.check(sets)
+    assert 0.15 < held_out / (5 * 360) < 0.25
 
 
 def test_a_row_keeps_its_side_when_others_are_added() -> None:
