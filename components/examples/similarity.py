@@ -1,9 +1,9 @@
 """Which texts are near copies of one another: MinHash finds candidates, exact Jaccard decides.
 
 MinHash with banded locality-sensitive hashing: Leskovec, Rajaraman, Ullman, Mining of
-Massive Datasets, chapter 3. The bands are set for a lower similarity than the one asked
-for, so that a pair is missed with negligible probability; a candidate that is not near
-enough is thrown out by its exact similarity, so none is reported wrongly.
+Massive Datasets, chapter 3. The bands are chosen so that a pair at the asked similarity is
+missed at most once in a million; a candidate that is not near enough is thrown out by its
+exact similarity, so none is reported wrongly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from datasketch import MinHash, MinHashLSH
 NEAR = 0.8
 SHINGLE = 3
 """Words a shingle."""
-_PERMUTATIONS = 64
+_PERMUTATIONS = 128
+_MISSED = 1e-6
 _WORD = re.compile(r"\w+")
 
 
@@ -41,7 +42,7 @@ def near_pairs(texts: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, 
     """
     sets = [shingles(text) for text in texts]
     first: dict[frozenset[str], int] = {}
-    index = MinHashLSH(threshold=max(0.1, near - 0.25), num_perm=_PERMUTATIONS)
+    index = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(near))
     for j, found in enumerate(sets):
         if found in first:
             yield first[found], j, 1.0
@@ -54,6 +55,15 @@ def near_pairs(texts: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, 
             if similarity >= near:
                 yield i, j, similarity
         index.insert(j, signature, check_duplication=False)
+
+
+def _bands(near: float) -> tuple[int, int]:
+    """Bands and rows a band: the most rows (fewest needless candidates) with which a pair is hardly ever missed.
+
+    A pair of similarity s shares no band with probability (1 - s^rows)^bands.
+    """
+    rows = max((r for r in range(1, 9) if (1 - near**r) ** (_PERMUTATIONS // r) <= _MISSED), default=1)
+    return _PERMUTATIONS // rows, rows
 
 
 def clusters(texts: Sequence[str], near: float = NEAR) -> list[int]:
