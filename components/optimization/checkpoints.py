@@ -14,6 +14,8 @@ from typing import Any
 
 from components import config
 from components.files import replacing, sha256_of
+from components.models import first_line
+from components.stage import StageError
 
 CODE = (Path(__file__).parent, Path(__file__).parents[1] / "training", Path(__file__).parents[1] / "pretraining")
 
@@ -39,11 +41,21 @@ class Checkpoints:
         return self.folder / "checkpoint.pt"
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint by this state, whole or not at all."""
+        """Replace the checkpoint by this state, whole or not at all.
+
+        Raises:
+            StageError: the disk is full or cannot be written.
+        """
         import torch
 
-        with replacing(self.file) as temporary:
-            torch.save(state, temporary)
+        try:
+            with replacing(self.file) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError
+            raise StageError(
+                f"the checkpoint {self.file} cannot be written: {first_line(error)}; free some disk space and run "
+                "again: training goes on from the checkpoint before"
+            ) from error
 
     def load(self) -> dict[str, Any] | None:
         """The newest state, or None. An unreadable one (a torn disk) is put aside, and training starts anew."""

@@ -52,7 +52,7 @@ def test_a_torn_weights_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_safetensors_is_refused_even_if_it_has_pickles(tmp_path: Path) -> None:
     torch.save(_tensors(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="holds no .safetensors file"):
+    with pytest.raises(ModelError, match=r"holds no \.safetensors file"):
         tensor_hash(tmp_path)
 
 

@@ -21,7 +21,7 @@ def _encoded(count: int) -> list[Encoded]:
 def test_an_epoch_holds_every_example_once_and_a_step_is_the_same_whatever_came_before() -> None:
     one, other = (Batches(_encoded(96), batch_size=8, seed=1, pad=0) for _ in range(2))
     first = [one.step(step).ids[:, 0].tolist() for step in range(12)]
-    assert sorted(sum(first, [])) == list(range(96))
+    assert sorted(number for numbers in first for number in numbers) == list(range(96))
     assert [other.step(step).ids[:, 0].tolist() for step in reversed(range(24))][12:] == first[::-1]
 
 
