@@ -13,21 +13,11 @@ from components import config, files, layout, stage
 from components import task as tasks
 from components.curation.clean import Cleaner
 from components.curation.curate import Curated, curate
+from components.curation.evaluation_sets import evaluation_files
 from components.curation.scrub import scrubber
 from components.schema import Example, FeedbackRow
 
 log = logging.getLogger("curate")
-
-NOT_EVALUATION = ("train", "traffic", "skipped")
-
-
-def evaluation_sets(folder: Path) -> dict[str, list[Example]]:
-    """Every evaluation set of a task: all of its example files but what is taught, traffic and skipped rows."""
-    return {
-        path.stem: files.read_rows(path, Example)
-        for path in sorted(folder.glob("*.jsonl"))
-        if path.stem not in NOT_EVALUATION
-    }
 
 
 def check_ids(rows: Iterable[Example], path: Path) -> None:
@@ -50,7 +40,7 @@ def main(settings: config.Settings) -> None:
     folder = layout.examples(settings.task)
     own = files.read_rows(folder / "train.jsonl", Example)
     check_ids(own, folder / "train.jsonl")
-    evaluation = evaluation_sets(folder)
+    evaluation = {path.stem: files.read_rows(path, Example) for path in evaluation_files(folder)}
     snapshots = [
         files.read_rows(path, FeedbackRow) for path in sorted(layout.snapshots(settings.task).glob("[0-9]*.jsonl"))
     ]

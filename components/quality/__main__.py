@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from components import config, files, layout, stage
 from components import task as tasks
-from components.curation.__main__ import NOT_EVALUATION
+from components.curation.evaluation_sets import evaluation_files
 from components.models import load_tokenizer
 from components.quality import gate
 from components.quality.docs import make_offline
@@ -31,11 +31,7 @@ def sets(name: str) -> tuple[list[Line], dict[str, list[Line]]]:
         files.DataError: a file that curate writes is missing.
     """
     curated = layout.curated(name)
-    evaluation = {
-        path.stem: read_lines(path)
-        for path in sorted(layout.examples(name).glob("*.jsonl"))
-        if path.stem not in NOT_EVALUATION
-    }
+    evaluation = {path.stem: read_lines(path) for path in evaluation_files(layout.examples(name))}
     for locked in ("replay", "target", "regression"):
         evaluation[locked] = read_lines(curated / f"{locked}.jsonl")
     return read_lines(curated / "train.jsonl"), evaluation

@@ -96,7 +96,7 @@ def test_an_event_is_on_disk_when_it_is_acknowledged(tmp_path: Path, served: Ser
 def test_a_store_of_a_newer_saqia_is_not_touched(url: str) -> None:
     with Store(url) as store, store._engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreError, match="revision 9999, which this Saqia .* does not know: update Saqia"):
+    with pytest.raises(StoreError, match=r"revision 9999, which this Saqia .* does not know: update Saqia"):
         Store(url)
 
 
