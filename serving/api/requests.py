@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 MAX_CHOICES = 128
 MAX_STOPS = 4
 
-Unused = Annotated[Any, Field(default=None, description="Taken for compatibility; has no effect here.")]
+Unused = Annotated[Any, Field(description="Taken for compatibility; has no effect here.")]
 
 
 def contradiction(param: str, message: str) -> PydanticCustomError:
@@ -177,13 +177,13 @@ class ChatRequest(SamplingBody):
     metadata: dict[str, str] | None = Field(None, max_length=16)
     store: bool | None = None
     modalities: list[Literal["text"]] | None = None
-    service_tier: Unused
-    parallel_tool_calls: Unused
-    prompt_cache_key: Unused
-    prompt_cache_retention: Unused
-    safety_identifier: Unused
-    reasoning_effort: Unused
-    verbosity: Unused
+    service_tier: Unused = None
+    parallel_tool_calls: Unused = None
+    prompt_cache_key: Unused = None
+    prompt_cache_retention: Unused = None
+    safety_identifier: Unused = None
+    reasoning_effort: Unused = None
+    verbosity: Unused = None
     tools: Annotated[list[Any], Field(max_length=0, description="Not offered here.")] | None = None
     tool_choice: Literal["none", "auto"] | None = None
 

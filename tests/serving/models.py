@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,8 @@ def load_reference(base: Path, version: Path | None) -> Any:
     if version is not None:
         model = PeftModel.from_pretrained(model, str(version)).eval()
     return model
+
+
+def copy_version(version: Path, to: Path) -> Path:
+    """A version to be damaged without harm to the others."""
+    return Path(shutil.copytree(version, to))
