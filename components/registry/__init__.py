@@ -4,11 +4,9 @@ register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
 champion(task), candidate(task), get(task, "3"), versions(task)  find one
 promote, rollback, refuse                                        move the aliases
 local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
+    write_page(version, reports)                                     its report, for a browser
 """
 
-from components.registry.local import fetch, fetch_base, local_base, local_version
-from components.registry.store import RegistryError, client, experiment
-from components.registry.record import Lineage, Snapshot, Version, lineage_of
 from components.registry.catalog import (
     candidate,
     champion,
@@ -21,6 +19,10 @@ from components.registry.catalog import (
     tasks,
     versions,
 )
+from components.registry.local import fetch, fetch_base, local_base, local_version
+from components.registry.page import write_page
+from components.registry.record import Lineage, Snapshot, Version, lineage_of
+from components.registry.store import RegistryError, client, experiment
 
 __all__ = [
     "Lineage",
@@ -44,4 +46,5 @@ __all__ = [
     "rollback",
     "tasks",
     "versions",
+    "write_page",
 ]

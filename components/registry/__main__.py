@@ -7,9 +7,9 @@ import logging
 from components import layout, stage
 from components.config import Settings
 from components.files import replacing_folder, write_json
+from components.registry.catalog import get
 from components.registry.local import fetch, local_base
 from components.registry.store import RegistryError
-from components.registry.catalog import get
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components import files
 from components.models import BaseReference, check_adapter, read_base, read_manifest, tensor_hash
-from components.registry.store import RegistryError, client, experiment, locked
 from components.registry.record import Lineage, Version
+from components.registry.store import RegistryError, client, experiment, locked
 from components.schema import Verdict
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pathlib import Path
 from components import files
 from components.config import places
 from components.models import BaseReference, ModelError, read_base, tensor_hash
-from components.registry.store import RegistryError, download, locked
-from components.registry.record import Version
 from components.registry.catalog import ADAPTER, BASE_MODEL, base_uri
+from components.registry.record import Version
+from components.registry.store import RegistryError, download, locked
 
 
 def local_version(version: Version) -> Path:
