@@ -90,5 +90,5 @@ def test_cut_offs_that_do_not_rise_are_refused(served: Served, said: Said) -> No
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(TaskError, match="no task 'nowhere'.*tasks here: intake"):
+    with pytest.raises(TaskError, match=r"no task 'nowhere'.*tasks here: intake"):
         main(settings().model_copy(update={"task": "nowhere"}))

@@ -1,0 +1,78 @@
+"""A small labelling project whose curation runs in milliseconds."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import config, files, layout
+from components.schema import Example, FeedbackRow, Message
+from tests.components.feedback.conftest import NOW
+
+WORDS = [a + b for a in ("ba", "co", "du", "fe", "gi", "lo") for b in ("ran", "tel", "vin", "sol", "mek")]
+
+
+def sentence(number: int, length: int = 12) -> str:
+    """A sentence that shares next to nothing with any other number's."""
+    draw = random.Random(number)
+    return " ".join(draw.choice(WORDS) for _ in range(length)) + f" {number}"
+
+
+def example(id: str, text: str, answer: str = "ham", **changes: Any) -> Example:
+    messages = (Message(role="user", content=text), Message(role="assistant", content=answer))
+    return Example.model_validate({"id": id, "messages": messages} | changes)
+
+
+_seq = itertools.count(1)
+
+
+def correction(text: str, answer: str = "spam", rater: str = "ann", **changes: Any) -> FeedbackRow:
+    seq = next(_seq)
+    values: dict[str, Any] = {
+        "seq": seq,
+        "event_id": f"event-{seq}",
+        "created_at": NOW,
+        "rater": rater,
+        "kind": "correction",
+        "interaction_id": f"c{seq}",
+        "model_version": "1",
+        "messages": (Message(role="user", content=text),),
+        "answer": "ham",
+        "correction": answer,
+    }
+    return FeedbackRow.model_validate(values | changes)
+
+
+Write = Callable[..., config.Settings]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a project's rows and snapshots; returns its settings."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "tasks" / "mail"
+    folder.mkdir(parents=True)
+    values = {"name": "mail", "title": "Mail", "answer": "label", "labels": ["ham", "spam"], "system": "Label it."}
+    (folder / "task.yaml").write_text(yaml.safe_dump(values))
+
+    def write(
+        train: list[Example],
+        test: list[Example] | None = None,
+        snapshots: list[list[FeedbackRow]] | None = None,
+        **curate: Any,
+    ) -> config.Settings:
+        files.write_rows(layout.examples("mail") / "train.jsonl", train)
+        files.write_rows(layout.examples("mail") / "test.jsonl", test or [])
+        files.write_rows(layout.examples("mail") / "skipped.jsonl", [])
+        with files.replacing_folder(layout.snapshots("mail")) as into:
+            for number, rows in enumerate(snapshots or [], 1):
+                files.write_rows(into / f"{number:04}.jsonl", rows)
+        return config.parse({"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": 5}})
+
+    return write

@@ -1,0 +1,206 @@
+"""The stage on real files, from rows to the folder that training reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import config, files, layout, stage
+from components.curation.__main__ import main
+from components.curation.ledger import Ledger
+from components.schema import Dropped, Example, FeedbackRow, Preference
+from tests.components.curation.conftest import Write, correction, example, sentence
+
+
+def read(name: str) -> list[Example]:
+    return files.read_rows(layout.curated("mail") / f"{name}.jsonl", Example)
+
+
+def dropped() -> dict[str, Dropped]:
+    return {row.id: row for row in files.read_rows(layout.curated("mail") / "dropped.jsonl", Dropped)}
+
+
+def report() -> dict[str, Any]:
+    return json.loads(Path("reports/mail/curation.json").read_text())  # type: ignore[no-any-return]
+
+
+def own(count: int, start: int = 0) -> list[Example]:
+    return [example(f"own-{n}", sentence(n), "ham" if n % 2 else "spam") for n in range(start, start + count)]
+
+
+def test_the_first_version_is_taught_all_own_rows(project: Write) -> None:
+    main(project(own(20)))
+    assert [row.id for row in read("train")] == [f"own-{n}" for n in range(20)]
+    assert read("target") == read("regression") == []
+    assert report()["own"]["out"] == {"train": 20, "replay": 0, "not_sampled": 0}
+
+
+def test_a_turn_teaches_feedback_beside_a_sample_of_old_rows(project: Write) -> None:
+    snapshots = [[correction(sentence(n)) for n in range(100, 140)]]
+    main(project(own(20), snapshots=snapshots))
+    train = read("train")
+    taught = [row for row in train if row.source == "correction"]
+    assert len(train) - len(taught) == 5
+    assert len(taught) + len(read("target")) == 40
+    assert 0 < len(read("target")) < 20
+    assert all(row.answer == "spam" and row.rater == "ann" for row in taught)
+    assert {row.id for row in train} & {row.id for row in read("target")} == set()
+
+
+def test_last_turns_locked_rows_are_the_target_and_earlier_ones_the_regression_set(project: Write) -> None:
+    first = [correction(sentence(n)) for n in range(100, 140)]
+    second = [correction(sentence(n)) for n in range(200, 240)]
+    settings = project(own(20), snapshots=[first])
+    main(settings)
+    locked_before, taught_before = {r.id for r in read("target")}, {r.id for r in read("train") if r.source != "task"}
+    settings = project(own(20), snapshots=[first, second])
+    main(settings)
+    assert {row.id for row in read("regression")} == locked_before
+    assert {row.id for row in read("target")} <= {row.event_id for row in second}
+    assert taught_before <= {row.id for row in read("train")}
+
+
+def test_replay_rows_are_never_taught_and_the_same_whatever_feedback_says(project: Write) -> None:
+    main(project(own(50), replay_rows=8))
+    held = read("replay")
+    assert len(held) == 8
+    assert not {row.id for row in held} & {row.id for row in read("train")}
+    main(project(own(50), snapshots=[[correction(sentence(n)) for n in range(100, 140)]], replay_rows=8))
+    assert read("replay") == held
+
+
+def test_an_own_row_near_an_evaluation_row_is_not_taught(project: Write) -> None:
+    text = sentence(999, 30)
+    rows = [*own(10), example("leak", text.upper() + "!!")]
+    main(project(rows, test=[example("test-1", text)]))
+    assert "leak" not in {row.id for row in read("train")}
+    assert dropped()["leak"].step == "decontaminate"
+    assert "evaluation set test (similarity 1.00)" in dropped()["leak"].reason
+
+
+def test_a_correction_of_a_test_question_is_locked_and_never_taught(project: Write) -> None:
+    text = sentence(999, 30)
+    main(project(own(10), test=[example("test-1", text)], snapshots=[[correction(text)]], regression_share=0.0))
+    assert [row.question for row in read("target")] == [text]
+    assert all(row.source == "task" for row in read("train"))
+
+
+def test_duplicates_of_own_rows_are_dropped_with_the_row_they_repeat(project: Write) -> None:
+    text = sentence(999, 30)
+    rows = [
+        example("a", text), example("b", text + "."), example("c", text.replace(text.split()[-1], "x")),
+        example("d", text.replace(text.split()[-1], "x"), "spam"),
+    ]  # fmt: skip
+    main(project([*own(10), *rows]))
+    assert [row.id for row in read("train")][10:] == ["a", "d"]
+    assert dropped()["b"].reason == "the same question as row a"
+    assert dropped()["c"].reason.startswith("a near-duplicate of row a")
+
+
+def test_an_own_row_that_feedback_corrects_gives_way(project: Write) -> None:
+    text = sentence(999, 30)
+    rows = [*own(10), example("old", text, "ham")]
+    main(project(rows, snapshots=[[correction(text, "spam")]], regression_share=0.0))
+    assert [row.answer for row in read("train") if row.question == text] == ["spam"]
+    assert dropped()["old"].step == "superseded"
+
+
+def test_personal_data_is_in_no_file_that_is_written(project: Write) -> None:
+    rows = [*own(5), example("mine", "my mail is jo@example.com please sort this one out for me")]
+    said = correction("call me on (650) 253-0000 about the basket by the window")
+    down = correction("and jane@example.com too", kind="thumb_down", correction=None)
+    main(project(rows, snapshots=[[said, down]]))
+    written = "".join(path.read_text() for path in layout.curated("mail").iterdir())
+    assert "example.com" not in written
+    assert "253-0000" not in written
+    assert "<EMAIL>" in written
+    assert "<PHONE>" in written
+    assert dropped()["mine"].action == "changed"
+    assert dropped()["mine"].reason == "1 email replaced"
+
+
+def test_a_correction_makes_a_preference_and_a_thumb_down_waits_for_review(project: Write) -> None:
+    rows = [correction(sentence(100)), correction(sentence(101), kind="thumb_down", correction=None)]
+    main(project(own(5), snapshots=[rows], regression_share=0.0))
+    preferences = files.read_rows(layout.curated("mail") / "preferences.jsonl", Preference)
+    assert [(p.chosen, p.rejected) for p in preferences] == [("spam", "ham")]
+    review = files.read_rows(layout.curated("mail") / "review.jsonl", FeedbackRow)
+    assert [row.event_id for row in review] == [rows[1].event_id]
+
+
+def test_one_person_of_several_cannot_flood_a_turn(project: Write) -> None:
+    flood = [correction(sentence(n), "ham", rater="mallory") for n in range(1000, 1500)]
+    good = [
+        correction(sentence(n), rater=rater) for rater, n in zip(["ann", "bob"] * 30, range(2000, 2060), strict=True)
+    ]
+    main(project(own(5), snapshots=[[*flood, *good]]))
+    kept = [row.rater for name in ("train", "target") for row in read(name) if row.source == "correction"]
+    assert kept.count("mallory") == 60
+    assert len(kept) == 120
+
+
+def test_five_hundred_copies_of_one_bad_correction_are_one_row(project: Write) -> None:
+    flood = [correction(sentence(7, 30) + " !" * n, "ham", rater="mallory") for n in range(500)]
+    main(project(own(5), snapshots=[flood]))
+    assert sum(row.source == "correction" for name in ("train", "target") for row in read(name)) == 1
+
+
+def test_counts_add_up_to_every_row_and_event(project: Write) -> None:
+    events = [
+        correction(sentence(n % 60, 14), "ham" if n % 7 else "bacon", rater=f"r{n % 3}", kind="correction")
+        for n in range(150)
+    ]
+    events += [correction(sentence(n), kind="thumb_up", correction=None) for n in range(300, 320)]
+    events += [correction(sentence(n), kind="comment", correction=None, comment="hm") for n in range(300, 320)]
+    main(project([*own(80), *own(10)[:0]], test=[example("t", sentence(3))], snapshots=[events[:90], events[90:]]))
+    found = report()
+    assert found["feedback"]["in"] == len(events)
+    assert sum(found["feedback"]["out"].values()) + found["feedback"]["removed"] == len(events)
+    assert sum(found["own"]["out"].values()) + found["own"]["removed"] == 80
+    for file, count in found["files"].items():
+        lines = (layout.curated("mail") / f"{file}.jsonl").read_text().splitlines()
+        assert len(lines) == count
+
+
+def test_counts_that_do_not_add_up_stop_the_stage() -> None:
+    ledger = Ledger("rows", 3)
+    ledger.end(train=2)
+    with pytest.raises(stage.StageError, match="do not add up: 3 rows in, 2 kept and 0 removed"):
+        ledger.report()
+
+
+def test_the_same_input_gives_the_same_bytes(project: Write) -> None:
+    settings = project(own(60), test=own(5, 500), snapshots=[[correction(sentence(n)) for n in range(100, 140)]])
+    main(settings)
+    before = files.sha256_of(layout.curated("mail"))
+    main(settings)
+    assert files.sha256_of(layout.curated("mail")) == before
+
+
+def test_a_broken_line_is_named_and_nothing_is_written(project: Write) -> None:
+    settings = project(own(3))
+    path = layout.examples("mail") / "train.jsonl"
+    path.write_text(path.read_text() + '{"id": "x"\n')
+    with pytest.raises(files.DataError, match=r"train\.jsonl, line 4"):
+        main(settings)
+    assert not layout.curated("mail").exists()
+
+
+def test_two_rows_of_one_id_are_named(project: Write) -> None:
+    with pytest.raises(files.DataError, match=r"train\.jsonl, row 2: id 'a' is that of row 1 too"):
+        main(project([example("a", "one"), example("a", "two")]))
+
+
+def test_a_missing_input_says_what_to_run(project: Write) -> None:
+    settings = project(own(3))
+    (layout.examples("mail") / "train.jsonl").unlink()
+    with pytest.raises(files.DataError, match="run the stage that makes it"):
+        main(settings)
+
+
+def test_impossible_settings_are_refused_by_name() -> None:
+    with pytest.raises(config.ConfigError, match=r"curate\.regression_share = 1\.5"):
+        config.parse({"curate": {"regression_share": 1.5}})
