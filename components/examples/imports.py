@@ -64,6 +64,10 @@ def _read_json(path: Path, prompt_key: str | None, answer_key: str | None) -> Im
 def _format(path: Path, head: list[Record | Skipped]) -> ModuleType:
     """The format of most records."""
     found = [record for record in head if isinstance(record, Record)]
+    if not found and reading.is_one_object(path):
+        raise DataError(
+            f"{path} is one JSON object over several lines: bring an array of objects, or one object a line"
+        )
     if not found:
         raise DataError(f"{path}: no line holds a JSON object; first: {head[0] if head else 'nothing'}")
     votes = Counter(

@@ -108,6 +108,16 @@ def is_array(path: Path) -> bool:
     return False
 
 
+def is_one_object(path: Path) -> bool:
+    """Is the whole of a small file one JSON object, written over several lines?"""
+    if path.stat().st_size > MAX_LINE:
+        return False
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def json_lines(path: Path) -> Iterator[Record | Skipped]:
     """The objects of a JSON Lines file (https://jsonlines.org); empty lines are passed over."""
     for item in lines(path):

@@ -138,6 +138,13 @@ def test_an_array_that_ends_early_keeps_what_came_before(tmp_path: Path) -> None
     assert "nothing after it was read" in imported.skipped[0].reason
 
 
+def test_one_object_over_several_lines_is_told_from_broken_json(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{\n  "data": [\n    1\n  ]\n}\n')
+    with pytest.raises(DataError, match="is one JSON object over several lines"):
+        read(path)
+
+
 def test_in_an_array_each_item_is_named_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "items.json"
     path.write_text(f"[\n{GOOD},\n5,\n{messages(USER)}\n]\n")
