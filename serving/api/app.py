@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from serving.api import chat, completions, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
@@ -47,9 +47,9 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
 async def unknown(rest: str, request: Request) -> Response:
     """Unknown paths and methods under /v1, in OpenAI's words."""
     allowed: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema and route.path_regex.match(request.url.path):
-            allowed |= route.methods or set()
+    for path, methods in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            allowed |= {method.upper() for method in methods}
     if allowed:
         raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
     raise HTTPException(404)

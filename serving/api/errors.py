@@ -176,7 +176,9 @@ ALLOWED = {
 def path(location: Sequence[int | str]) -> str:
     """`messages[0].content` from pydantic's location; tags of a union's branches are left out."""
     out = ""
-    for part in location:
+    for position, part in enumerate(location):
+        if position == 1 and location[0] == "response_format":
+            continue  # pydantic names the branch that `type` chose
         if isinstance(part, int):
             out += f"[{part}]"
         elif part.isidentifier() and not part[0].isupper() and part not in BRANCHES:

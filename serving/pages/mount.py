@@ -6,10 +6,17 @@ import asyncio
 import importlib
 from contextlib import AsyncExitStack
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.runtime import Runtime
+
+STARTING = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<meta http-equiv="refresh" content="2"><title>Saqia</title>'
+    '<body style="font-family: system-ui, sans-serif; margin: 3rem; color-scheme: light dark">'
+    "<p>The pages are starting; this one reloads by itself.</p></body></html>"
+)
 
 
 class Pages:
@@ -51,5 +58,5 @@ class Pages:
         await self._lifespan.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        starting = PlainTextResponse("The pages are starting; reload in a moment.\n", 503, headers={"Retry-After": "2"})
+        starting = HTMLResponse(STARTING, 503, headers={"Retry-After": "2"})
         await (self._app or starting)(scope, receive, send)

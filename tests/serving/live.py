@@ -1,0 +1,57 @@
+"""The API over real HTTP in this process: real engine, real store, version folders instead of a registry."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from components import config, models, task
+from components.feedback.store import Store
+from serving.api.app import create_app
+from serving.rollout import Rollout, Source
+from serving.runtime import Runtime, engine_maker
+from serving.versions import Versions
+
+
+def source(version: str, folder: Path, base: Path) -> Source:
+    """What the registry would say of a version folder."""
+    return Source(version, models.read_base(base).sha256, lambda: folder, lambda: base)
+
+
+class Live:
+    """A running API; `champion` is what the registry's alias would point to."""
+
+    def __init__(self, store_url: str, champion: Source | None, **serving: object) -> None:
+        self.champion = champion
+        settings = config.parse({"threads": 1, "serving": {"poll_seconds": 0.05, **serving}})
+        the_task = task.load("intake")
+        versions = Versions(the_task.name)
+        rollout = Rollout(versions, lambda: self.champion, engine_maker(settings), settings.serving)
+        self.runtime = Runtime(settings, the_task, Store(store_url), versions, rollout)
+        self.app = create_app(settings.serving.max_body_mb, self.runtime)
+        self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="warning"))
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        rollout.start()
+        self._thread.start()
+        self.until(lambda: self.server.started)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        if champion is not None:
+            self.until(lambda: versions.champion is not None or rollout.refusal is not None)
+
+    @staticmethod
+    def until(condition: Callable[[], object], seconds: float = 30) -> None:
+        """Wait for something that another thread does."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self._thread.join(10)
+        self.runtime.close()

@@ -1,0 +1,142 @@
+"""A new champion is proven, then switched to, without a failed request; a bad one is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from components import golden
+from tests.serving import models
+from tests.serving.live import Live, source
+
+ASK = {"model": "intake", "messages": [{"role": "user", "content": "My head hurts."}], "max_tokens": 12}
+
+
+@pytest.fixture
+def running(base: Path, version_1: Path, tmp_path: Path) -> Iterator[Live]:
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", source("1", version_1, base))
+    yield live
+    live.close()
+
+
+def version_of(live: Live) -> str:
+    return str(httpx.post(f"{live.url}/v1/chat/completions", json=ASK, timeout=60).headers["x-saqia-version"])
+
+
+def test_a_new_champion_takes_over_under_load_and_a_rollback_is_immediate(
+    running: Live, base: Path, version_1: Path, version_2: Path
+) -> None:
+    stop, seen, failed = threading.Event(), [], []
+
+    def ask() -> None:
+        with httpx.Client(base_url=running.url, timeout=60) as http:
+            while not stop.is_set():
+                response = http.post("/v1/chat/completions", json=ASK)
+                if response.status_code != 200:
+                    failed.append(response.text)
+                seen.append(response.headers.get("x-saqia-version"))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    champions = running.runtime.versions
+    for version, folder in (("2", version_2), ("1", version_1), ("2", version_2)):
+        running.champion = source(version, folder, base)
+        running.until(lambda version=version: champions.champion and champions.champion.version == version)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert set(seen) == {"1", "2"}
+    assert version_of(running) == "2"
+    assert set(running.runtime.versions.names()) >= {"intake@1", "intake@2", "base"}
+
+
+def test_a_request_in_flight_finishes_on_the_version_that_began_it(running: Live, base: Path, version_2: Path) -> None:
+    body = {**ASK, "max_tokens": 150, "stream": True, "temperature": 0, "logit_bias": {"0": -100, "2": -100}}
+    with httpx.stream("POST", f"{running.url}/v1/chat/completions", json=body, timeout=60) as response:
+        lines = response.iter_lines()
+        next(lines)
+        running.champion = source("2", version_2, base)
+        champions = running.runtime.versions
+        running.until(lambda: champions.champion and champions.champion.version == "2")
+        rest = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert {chunk["model"] for chunk in rest} == {"intake@1"}
+    assert rest[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def refused(running: Live, folder: Path, base: Path) -> str:
+    """The reason for which a version is refused, while version 1 goes on serving."""
+    running.champion = source("2", folder, base)
+    running.until(lambda: running.runtime.rollout.refusal)
+    assert version_of(running) == "1"
+    ready = httpx.get(f"{running.url}/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["refused"]["version"] == "2"
+    return str(ready.json()["refused"]["reason"])
+
+
+def test_one_changed_character_of_the_chat_template_is_found_and_named(
+    running: Live, base: Path, version_2: Path, tmp_path: Path
+) -> None:
+    changed = models.copy_version(version_2, tmp_path / "changed")
+    template = changed / "chat_template.jinja"
+    before = template.read_text()
+    template.write_text(before.replace("<|im_start|>", "<|im_start|> ", 1))
+    assert len(template.read_text()) == len(before) + 1
+    reason = refused(running, changed, base)
+    assert "golden prompt 1: token" in reason
+    assert "chat template or tokenizer differ" in reason
+
+
+def test_other_weights_than_were_trained_are_found_and_named(
+    running: Live, base: Path, version_1: Path, version_2: Path, tmp_path: Path
+) -> None:
+    other = models.copy_version(version_2, tmp_path / "other")
+    (other / golden.FILE).write_bytes((version_1 / golden.FILE).read_bytes())
+    assert "log-probability" in refused(running, other, base)
+
+
+def test_a_damaged_adapter_is_refused(running: Live, base: Path, version_2: Path, tmp_path: Path) -> None:
+    damaged = models.copy_version(version_2, tmp_path / "damaged")
+    (damaged / "adapter_model.safetensors").write_bytes(b"not a tensor")
+    assert "adapter_model.safetensors" in refused(running, damaged, base)
+
+
+def test_a_missing_version_is_refused(running: Live, base: Path, tmp_path: Path) -> None:
+    assert "missing" in refused(running, tmp_path / "nowhere", base)
+
+
+def test_a_version_on_a_new_base_brings_its_base_and_the_old_one_goes(running: Live, tmp_path: Path) -> None:
+    new_base = models.make_base(tmp_path / "base-2", hidden=48)
+    champions = running.runtime.versions
+    for number, seed in (("2", 5), ("3", 6)):
+        folder = models.make_version(tmp_path / f"v{number}", new_base, seed)
+        running.champion = source(number, folder, new_base)
+        running.until(lambda number=number: champions.champion and champions.champion.version == number)
+        assert version_of(running) == number
+    running.until(lambda: len(running.runtime.rollout.engines) == 1)
+    assert set(running.runtime.versions.names()) == {"base", "intake@2", "intake@3", "intake", "intake@champion"}
+    assert httpx.post(f"{running.url}/v1/chat/completions", json={**ASK, "model": "base"}).status_code == 200
+
+
+def test_without_a_version_the_service_says_what_to_do(tmp_path: Path, base: Path, version_1: Path) -> None:
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", None)
+    try:
+        ready = httpx.get(f"{live.url}/readyz")
+        assert ready.status_code == 503
+        assert "saqia build" in ready.json()["reason"]
+        answer = httpx.post(f"{live.url}/v1/chat/completions", json=ASK)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "no_version_yet"
+        assert httpx.get(f"{live.url}/v1/models").json()["data"] == []
+        live.champion = source("1", version_1, base)
+        live.until(lambda: httpx.get(f"{live.url}/readyz").status_code == 200)
+        assert version_of(live) == "1"
+    finally:
+        live.close()
