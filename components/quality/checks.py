@@ -9,7 +9,7 @@ from components.task import Task
 
 
 def roles(example: Example) -> str | None:
-    """System first if at all, then user and assistant in turn, the assistant last, nobody silent."""
+    """System first if at all, then user and assistant in turn, the assistant last, nobody silent (the answer has its own check)."""
     said = list(example.messages)
     if said[0].role == "system":
         said = said[1:]
@@ -17,7 +17,7 @@ def roles(example: Example) -> str | None:
         expected = "user" if position % 2 == 0 else "assistant"
         if message.role != expected:
             return f"message {position + 1} is the {message.role}'s where the {expected}'s is due"
-        if not message.content.strip():
+        if not message.content.strip() and position < len(said) - 1:
             return f"the {message.role}'s message {position + 1} is empty"
     return None
 

@@ -30,8 +30,10 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
             f"params.yaml: quality.languages: {unknown[0]!r} is unknown; "
             f"known are {', '.join(sorted(identifier.nb_classes))}, and [] checks no language"
         )
-    language, probability = identifier.classify(text)
-    return language if language not in languages and probability >= SURE else None
+    ranked = identifier.rank(text)
+    # Of two languages that look alike neither may be sure; what counts is that it is none of the task's.
+    allowed = sum(probability for language, probability in ranked if language in languages)
+    return str(ranked[0][0]) if allowed <= 1 - SURE else None
 
 
 @cache
