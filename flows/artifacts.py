@@ -13,32 +13,17 @@ from prefect.artifacts import (
 
 from components.registry import Version
 from components.schema import Verdict
-from flows.pipeline import Result
-
-DECISIONS = {"promote": "promoted", "refuse": "refused", "first": "the first version"}
+from flows.results import Result
 
 
 def verdict(version: Version, said: Verdict, reports: str, outcome: str) -> None:
     """The verdict in Markdown and its comparisons as a table, on the current flow run."""
+    from components.evaluation.report import markdown
+
     rows = comparisons(said)
-    lines = [
-        f"# {version.task} version {version.version}: {DECISIONS[said.decision]}",
-        "",
-        f"**{outcome}**",
-        "",
-        *(f"- {reason}" for reason in said.reasons),
-    ]
-    if said.simulated_feedback:
-        lines += ["", "*The corrections were written by a **simulated person** (the generator's truth).*"]
-    if rows:
-        header = list(rows[0])
-        lines += ["", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-        lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
-    lines += ["", f"Report: `{reports}`"]
+    text = f"# {version.task} version {version.version}\n\n**{outcome}**\n\n{markdown(said)}\nReport: `{reports}`\n"
     key = version.task.replace("_", "-")
-    create_markdown_artifact(
-        "\n".join(lines), key=f"verdict-{key}", description=f"verdict on version {version.version}"
-    )
+    create_markdown_artifact(text, key=f"verdict-{key}", description=f"verdict on version {version.version}")
     if rows:
         create_table_artifact(rows, key=f"metrics-{key}", description=f"before and after, version {version.version}")
 

@@ -16,7 +16,7 @@ from components.stage import EXPECTED
 from components.task import load as load_task
 from flows import artifacts, environment, pipeline, progress, rollout, workspace
 from flows.lock import Busy, one_turn
-from flows.pipeline import Result
+from flows.results import Result
 from flows.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ def _build(root: Path, name: str, places: config.Places) -> State[Any]:
     version = rollout.register(made, verdict, commit, {"prefect": str(flow_run.id or "")})
     if commit:
         workspace.keep_ref(made, f"version-{version.version}", commit)
-    reports = workspace.keep_reports(made, f"version-{version.version}")
+    reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
     champion = registry.champion(name)
     if champion is None:
         version = rollout.promote(version, by="being the first")

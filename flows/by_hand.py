@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +57,5 @@ def follow(terminal: Any, name: str, task: str, reason: str) -> Any:
 
 
 def quiet_prefect() -> None:
-    """Prefect's own lines go to its server and UI; the terminal shows ours."""
-    import prefect  # noqa: F401 - sets its logging up, which is then adjusted
-
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if type(handler).__name__ == "PrefectConsoleHandler":
-                handler.setLevel(logging.CRITICAL)
+    """Prefect's own lines go to its server and UI; the terminal shows ours. It reads this when a flow begins."""
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"

@@ -21,7 +21,7 @@ from components.stage import StageError
 from components.task import Task
 from components.task import load as load_task
 from flows import environment, stack
-from flows.pipeline import Result
+from flows.results import Result
 from flows.terminal import Terminal, time_line, verdict_table
 
 SIMULATED = "The people in this demo are SIMULATED: the generator's truth corrects the answers."

@@ -33,9 +33,8 @@ AUTOMATION = "improve when corrections wait"
 
 def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
     """Create or update the work pool, both deployments and the automation."""
-    with get_client(sync_client=True) as client:
-        with contextlib.suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="this machine"))
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="this machine"))
     strategy = (
         ConcurrencyLimitStrategy.CANCEL_NEW
         if settings.improve.when_busy == "cancel"

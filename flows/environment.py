@@ -23,6 +23,9 @@ QUIET = {
     "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     "PREFECT_CLI_PROMPT": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
 }
 """Nothing phones home, nothing asks questions, and idle threads do not spin on shared cores."""
 

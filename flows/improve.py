@@ -90,7 +90,7 @@ def _improve(root: Path, name: str, places: config.Places, store: Store) -> Stat
     version = rollout.register(made, verdict, commit, {"prefect": str(flow_run.id or "")})
     if commit:
         workspace.keep_ref(made, f"version-{version.version}", commit)
-    reports = workspace.keep_reports(made, f"version-{version.version}")
+    reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
     state = _decide(store, turn, version, verdict, champion, places, made.settings())
     artifacts.verdict(version, verdict, str(reports), state.message or "")
     workspace.remove(made)

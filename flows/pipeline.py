@@ -18,9 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -31,47 +30,11 @@ from prefect.states import Completed
 
 from components.config import ImproveSettings
 from components.stage import StageError
+from flows.results import Node, Outcome, Result, StageFailed
 from flows.workspace import Workspace
 
 GATES = frozenset({"validate"})
 """Stages whose failure is an answer about the data, not an accident."""
-
-Outcome = Literal["ran", "cached", "failed", "skipped"]
-
-
-@dataclass(frozen=True)
-class Node:
-    """One stage as dvc.yaml describes it."""
-
-    name: str
-    description: str
-    needs: tuple[str, ...]
-    pool: str | None
-    """`meta.pool`: the work pool that the stage wants, e.g. gpu."""
-    gate: bool
-    changed: bool
-    """Whether DVC knows now that it must run (or may have to, after one before it)."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one stage."""
-
-    name: str
-    outcome: Outcome
-    seconds: float = 0.0
-    error: str = ""
-    started: float = 0.0
-    """Seconds since the epoch."""
-
-
-class StageFailed(StageError):
-    """A stage ended with an error; the message is its own line."""
-
-    def __init__(self, stage: str, line: str, retryable: bool) -> None:
-        super().__init__(line)
-        self.stage = stage
-        self.retryable = retryable
 
 
 def graph(workspace: Workspace) -> list[Node]:

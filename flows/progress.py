@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from flows.pipeline import Result
+from flows.results import Result
 
 
 class Listener(Protocol):

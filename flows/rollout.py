@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect import task
 from prefect.logging import get_run_logger
@@ -69,3 +70,21 @@ def roll_out(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS
     said = wait_until_served(version, places, seconds)
     get_run_logger().info(said)
     return said
+
+
+@task(name="report")
+def report(version: Version, reports: Path) -> Path:
+    """Write the HTML report of a version beside the reports that were kept of it."""
+    from components.evaluation.report import write_report
+
+    lineage = {
+        "version": version.version,
+        "weights": version.sha256,
+        "base": f"{version.base.kind} {version.base.sha256[:16]}",
+        "git commit": version.lineage.git_commit or "made outside git",
+        "dvc.lock": version.lineage.dvc_lock_sha256,
+        "turns": str(len(version.lineage.snapshots)),
+    }
+    return write_report(
+        reports, version.task, reports, title=f"{version.task} version {version.version}", lineage=lineage
+    )

@@ -228,7 +228,11 @@ def owner_of(port: int) -> str:
     """Who listens on the port, as far as this user may know."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port and connection.pid:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
                 process = psutil.Process(connection.pid)
                 command = " ".join(process.cmdline())
                 return f"process {connection.pid} ({command[:80] or process.name()})"

@@ -13,7 +13,7 @@ from rich.status import Status
 from rich.table import Table
 
 from components.schema import Verdict
-from flows.pipeline import Result
+from flows.results import Result
 
 MARKS = {"ran": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]"}
 

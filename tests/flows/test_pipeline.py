@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components import config
 from flows import environment, pipeline, workspace
-from flows.pipeline import Result
+from flows.results import Result
 from flows.workspace import Workspace
 
 
