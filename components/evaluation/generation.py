@@ -72,7 +72,7 @@ def generate(
 def _batch(model: PreTrainedModel, prompts: list[Sequence[int]], end: int, steps: int) -> list[list[int]]:
     device = model.device
     width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), end, device=device)
+    ids = torch.zeros((len(prompts), width), dtype=torch.long, device=device)
     mask = torch.zeros((len(prompts), width + steps), dtype=torch.long, device=device)
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(list(prompt), device=device)

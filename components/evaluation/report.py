@@ -34,7 +34,7 @@ HEADLINES = {
     "first": "The first version: introduced, not compared",
 }
 METRICS = {"exact": "exact match", "similarity": "ROUGE-L"}
-SHOWN = 12
+SHOWN = 6
 """Examples of each kind that are shown; all are in moved.jsonl."""
 
 

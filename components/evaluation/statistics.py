@@ -31,7 +31,7 @@ def paired_bootstrap(
     Raises:
         ValueError: no examples, or not the same number on both sides.
     """
-    if len(before) != len(after) or not before:
+    if len(before) != len(after) or len(before) == 0:
         raise ValueError(f"a paired comparison needs the same examples on both sides: {len(before)} and {len(after)}")
     gains = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     values, counts = np.unique(gains, return_counts=True)

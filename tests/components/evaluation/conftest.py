@@ -42,13 +42,13 @@ class World:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Also used by the registry's tests: trained once, whoever comes first."""
-    return _train(tmp_path_factory)
+    return _train(tmp_path_factory.getbasetemp())
 
 
 @cache
-def _train(factory: pytest.TempPathFactory) -> World:
+def _train(parent: Path) -> World:
     torch.set_num_threads(1)
-    root = factory.mktemp("world")
+    root = parent / "world"
     task = toy.write_task(root)
     before = Path.cwd()
     os.chdir(root)

@@ -1,0 +1,120 @@
+"""The page says what the numbers say, needs no network, and escapes what people wrote."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from components import layout
+from components.config import Settings
+from components.evaluation.__main__ import main
+from components.evaluation.report import SIMULATED, markdown, read_verdict, summary, write_report
+from components.files import DataError, write_json
+from tests.components.evaluation import toy
+from tests.components.evaluation.conftest import World
+
+SETTINGS = Settings.model_validate({"task": "toy", "threads": 1, "evaluate": {"max_new_tokens": 30}})
+
+
+@pytest.fixture
+def reports(world: World) -> Path:
+    target = toy.rows(toy.NEW, [2, 3])
+    evil = target[0].messages[1].model_copy(update={"content": "<script>alert('i saw w20')</script>"})
+    target[0] = target[0].model_copy(update={"messages": (target[0].messages[0], evil, target[0].messages[2])})
+    world.stage(world.good, target, toy.rows(toy.OLD, [0]), world.champion)
+    main(SETTINGS)
+    folder = Path("reports/toy")
+    (folder / "training").mkdir()
+    (folder / "training" / "loss.csv").write_text("step,loss\n1,2.0\n2,1.0\n3,0.5\n")
+    write_json(folder / "curation.json", {"own": {"in": 7, "steps": {}, "out": {"train": 7}}})
+    return folder
+
+
+def test_the_page_is_one_file_that_asks_the_network_for_nothing(reports: Path, tmp_path: Path) -> None:
+    page = write_report(reports, "toy", tmp_path, lineage={"weights": "sha256 abc"}).read_text()
+    assert not re.search(r"(src|href)=.https?:|@import|url\(", page)
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+    assert SIMULATED.replace("'", "&#39;") in page
+    assert "sha256 abc" in page
+    assert "rows in" in page
+    assert "This version" in page
+
+
+def test_what_people_wrote_cannot_become_markup(reports: Path, tmp_path: Path) -> None:
+    page = write_report(reports, "toy", tmp_path).read_text()
+    assert "<script>" not in page
+
+
+def test_every_set_of_the_verdict_stands_on_the_page_and_in_the_tables(reports: Path, tmp_path: Path) -> None:
+    verdict = read_verdict(reports / "evaluation")
+    page = write_report(reports, "toy", tmp_path / "x.html").read_text()
+    rows, text = summary(reports), markdown(verdict)
+    assert len(rows) == len(verdict.comparisons) == 5
+    for comparison, row in zip(verdict.comparisons, rows, strict=True):
+        assert f"{comparison.candidate:.3f}" == row["after"]
+        assert row["after"] in page
+        assert f"| {comparison.set} |" in text
+    assert "unseen phrasings" in page
+    assert "simulated person" in text
+
+
+def test_the_same_files_give_the_same_page(reports: Path, tmp_path: Path) -> None:
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    one = write_report(reports, "toy", tmp_path / "1.html", created_at=when)
+    other = write_report(reports, "toy", tmp_path / "2.html", created_at=when)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_poor_first_version_is_called_poor(world: World, tmp_path: Path) -> None:
+    from components.evaluation.compare import compare, load_sets
+    from components.evaluation.results import write
+    from components.evaluation.verdict import judge
+
+    world.stage(world.forgetting, [], [], None)
+    sets = load_sets(world.task)
+    results, after, before, name = compare(
+        world.task, sets, SETTINGS.evaluate, world.base, layout.adapter("toy"), layout.CHAMPION
+    )
+    write(
+        world.task,
+        results,
+        judge(world.task, results, SETTINGS.promotion, 0, has_champion=False),
+        after,
+        before,
+        name,
+    )
+    page = write_report(Path("reports/toy"), "toy", tmp_path).read_text()
+    assert "on same kind: poor" in page
+    assert "bare base" in page
+
+
+def test_without_an_evaluation_there_is_a_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"verdict\.json does not exist: run the stage that makes it"):
+        write_report(tmp_path, "toy", tmp_path)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_a_desk(reports: Path, tmp_path: Path, chromium: str, width: int) -> None:
+    page = write_report(reports, "toy", tmp_path)
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        f'<iframe id="f" src="{page.as_uri()}" style="width:{width}px;height:900px"></iframe><script>'
+        "f.onload=()=>{const d=f.contentDocument.documentElement;"
+        "document.title=d.scrollWidth+' '+d.clientWidth}</script>"
+    )
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    done = subprocess.run(
+        [*command, "--allow-file-access-from-files", "--virtual-time-budget=3000", "--dump-dom", probe.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
+    assert found, done.stderr[-500:]
+    assert int(found[1]) <= int(found[2]), "nothing is wider than the page"
