@@ -1,0 +1,192 @@
+"""The service as a process, with a real registry: start, swap, kill, drain; and the page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from components.config import places
+from components.feedback.store import Store
+from tests.serving import workspace
+from tests.serving.workspace import Service
+
+ASK = {"model": "intake", "messages": [{"role": "user", "content": "My head hurts."}], "max_tokens": 8}
+
+pytestmark = pytest.mark.slow
+QUIET = ["--no-sandbox", "--disable-background-networking"]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    running = Service(workspace.make(tmp_path / "project"))
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.process.kill()
+
+
+def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledged(
+    service: Service, base: Path, version_1: Path, version_2: Path
+) -> None:
+    service.start(ready=False)
+    assert "saqia build" in str(service.wait(503)["reason"])
+    assert httpx.get(f"{service.url}/livez").status_code == 200
+    assert httpx.get(f"{service.url}/").headers["location"].endswith("/ui/")
+
+    first = workspace.register(version_1, base)
+    assert service.wait(200)["version"] == first
+    answer = httpx.post(f"{service.url}/v1/chat/completions", json=ASK, timeout=30)
+    assert answer.headers["x-saqia-version"] == first
+
+    second = workspace.register(version_2, base)
+    until = lambda: httpx.get(f"{service.url}/readyz").json()["version"] == second  # noqa: E731
+    for _ in range(300):
+        if until():
+            break
+        threading.Event().wait(0.1)
+    assert httpx.post(f"{service.url}/v1/chat/completions", json=ASK, timeout=30).headers["x-saqia-version"] == second
+
+    metrics = httpx.get(f"{service.url}/metrics").text
+    for name in ("saqia_requests_total", "saqia_time_to_first_token_seconds", "saqia_queue_depth", "saqia_batch_rows"):
+        assert name in metrics
+    assert f'saqia_version_serving{{version="{second}"}} 1.0' in metrics
+
+    acknowledged = kill_while_clients_give_feedback(service, str(answer.json()["id"]))
+    with Store(places().database_url) as store:
+        stored = [event.idempotency_key for event in store.feedback_for(str(answer.json()["id"]))]
+    assert acknowledged
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+    service.start()
+    repeated = give(service, str(answer.json()["id"]), acknowledged[0])
+    assert repeated.json()["repeated"] is True
+    drains_on_sigterm(service)
+
+
+def give(service: Service, id: str, key: str) -> httpx.Response:
+    body = {"completion_id": id, "comment": key, "idempotency_key": key}
+    return httpx.post(f"{service.url}/v1/feedback", json=body, timeout=30)
+
+
+def kill_while_clients_give_feedback(service: Service, id: str) -> list[str]:
+    """kill -9 of every process of the service under load; returns the keys that were acknowledged."""
+    acknowledged: list[str] = []
+    enough = threading.Event()
+
+    def client(name: int) -> None:
+        for k in range(10_000):
+            key = f"{name}-{k}"
+            try:
+                if give(service, id, key).status_code == 200:
+                    acknowledged.append(key)
+            except httpx.HTTPError:
+                return
+            if len(acknowledged) >= 40:
+                enough.set()
+
+    threads = [threading.Thread(target=client, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(60)
+    assert service.process is not None
+    for pid in [*children(service.process.pid), service.process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    service.process.wait(10)
+    for thread in threads:
+        thread.join(60)
+    return acknowledged
+
+
+def children(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def drains_on_sigterm(service: Service) -> None:
+    """A request that is under way when SIGTERM comes is answered."""
+    answers: list[Any] = []
+    body = {**ASK, "max_tokens": 190, "n": 16, "temperature": 0, "logit_bias": {"0": -100, "2": -100}}
+    post = lambda: answers.append(httpx.post(f"{service.url}/v1/chat/completions", json=body, timeout=60))  # noqa: E731
+    thread = threading.Thread(target=post)
+    thread.start()
+    while (
+        not httpx.get(f"{service.url}/metrics").text.count('saqia_batch_rows{version="2"} 16.0') and thread.is_alive()
+    ):
+        pass
+    assert service.stop() == 0
+    thread.join(60)
+    assert answers[0].status_code == 200
+
+
+def test_a_taken_port_and_a_missing_params_file_are_one_clear_line(tmp_path: Path) -> None:
+    def line(folder: Path, port: int) -> str:
+        command = [sys.executable, "-m", "serving", "--port", str(port)]
+        environment = {**os.environ, "PYTHONPATH": str(workspace.ROOT)}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        return done.stderr
+
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}" in line(workspace.make(tmp_path / "project"), port)
+    assert "params.yaml" in line(tmp_path, workspace.free_port())
+
+
+@pytest.mark.browser
+def test_a_person_asks_corrects_and_is_told_what_is_wrong_and_when_it_is_saved(
+    service: Service, base: Path, version_1: Path, chromium: str
+) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    workspace.register(version_1, base)
+    service.start()
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=QUIET)
+        for width, height in ((1280, 860), (390, 844)):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(service.url)
+            page.locator("#message textarea").wait_for(timeout=60_000)
+            expect(page.locator("#status")).to_contain_text("Version 1", timeout=20_000)
+            expect(page.locator("#simulated")).to_contain_text("simulated person")
+            page.fill("#message textarea", f"My head hurts, {width}")
+            page.click("#send")
+            expect(page.locator("#talk")).to_contain_text("version 1 ·", timeout=30_000)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.click("#write")
+            page.fill("#correction textarea", '{"symptom": "headache"}')
+            page.click("#save")
+            expect(page.locator("#said")).to_contain_text("Not saved", timeout=20_000)
+            page.fill("#rater input, #rater textarea", "ana")
+            page.fill("#correction textarea", right_note())
+            page.click("#save")
+            expect(page.locator("#said")).to_contain_text("Saved", timeout=20_000)
+            page.click("#up")
+            expect(page.locator("#said")).to_contain_text("Thank you", timeout=20_000)
+        browser.close()
+    with Store(places().database_url) as store:
+        rows = store.rows("intake", 0, store.latest_seq("intake"))
+    assert [row.kind for row in rows] == ["correction", "thumb_up"] * 2
+    assert {row.rater for row in rows} == {"ana"}
+    assert rows[0].messages[-1].content == "My head hurts, 1280"
+
+
+def right_note() -> str:
+    from tasks.intake import generator
+
+    sizes = {"train": 1, "test": 1, "unseen": 1, "new": 1, "new_unseen": 1, "traffic": 1}
+    return generator.example_sets(1, sizes)["train"][0].answer
