@@ -48,6 +48,8 @@ class ExamplesSettings(Section):
 class CorpusSettings(Section):
     task: str = "intake"
     documents: int = Field(24_000, ge=10)
+    instructions: int = Field(12_000, ge=1)
+    """Rows of instruction tuning: many distinct ones seen once teach more than few seen often."""
 
 
 class TokenizerSettings(Section):

@@ -2,8 +2,8 @@
 
     python -m components.corpus
 
-Writes text.jsonl, heldout.jsonl ({"text": …} a line) and instruct.jsonl (the corpus task's
-train set). With another base than the local one there is nothing to pre-train: only
+Writes text.jsonl, heldout.jsonl ({"text": …} a line) and instruct.jsonl (rows of the corpus
+task's train kind). With another base than the local one there is nothing to pre-train: only
 not-used.json, which says so.
 """
 
@@ -34,7 +34,8 @@ def main(settings: config.Settings) -> None:
     generator = task.generator(name)
     if generator is None:
         raise stage.StageError(f"corpus.task: {name} has no generator.py to write pre-training text: name one that has")
-    sets = generator.example_sets(settings.seed, settings.examples.model_dump(exclude={"held_out_share"}))
+    sizes = settings.examples.model_dump(exclude={"held_out_share"}) | {"train": settings.corpus.instructions}
+    sets = generator.example_sets(settings.seed, sizes)
     held_back = [row.question for set_, rows in sets.items() if set_ != "train" for row in rows]
     documents = list(dict.fromkeys(generator.corpus(settings.seed, settings.corpus.documents)))
     kept = list(overlap.without(documents, held_back))
