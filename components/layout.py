@@ -57,5 +57,6 @@ def training(task: str) -> Path:
 
 
 def evaluation(task: str) -> Path:
-    """metrics.json, verdict.json, results.jsonl (Score) and plots."""
+    """verdict.json, metrics.json (flat), results.jsonl (a Score and whose), moved.jsonl (what got better, worse or
+    stayed wrong), scores.csv, about.json; latency.json holds this machine's times. All but that one are reproducible."""
     return Path("reports") / task / "evaluation"
