@@ -9,7 +9,7 @@ from components.task import Task
 
 
 def roles(example: Example) -> str | None:
-    """System first if at all, then user and assistant in turn, the assistant last, nobody silent (the answer has its own check)."""
+    """System first if at all, then user and assistant in turn, nobody silent; the answer's text is for `answer`."""
     said = list(example.messages)
     if said[0].role == "system":
         said = said[1:]

@@ -97,7 +97,7 @@ def frame(
     records: list[dict[str, Any]] = []
     for line in lines:
         row = line.row
-        record: dict[str, Any] = {"where": line.where, "id": row.id if row else "", "record": line.fault}
+        record: dict[str, Any] = {"where": line.where, "id": row.id if row else None, "record": line.fault}
         if row is not None:
             same = first.setdefault(question_key(question(row)), line.where)
             foreign = _foreign(row, task, languages)

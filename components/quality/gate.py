@@ -160,7 +160,11 @@ def _outcome(suite: str, found: Any) -> Rule:
     observed = result.get("observed_value")
     column = config.kwargs.get("column")
     rows = tuple(
-        {"where": row["where"], "id": row["id"], "what": str(row[column]).removeprefix(f"{row['where']}: ")}
+        {
+            "where": row["where"],
+            "id": row["id"] if isinstance(row["id"], str) else "",
+            "what": str(row[column]).removeprefix(f"{row['where']}: "),
+        }
         for row in result.get("partial_unexpected_index_list") or []
     )
     broken = found.exception_info.get("exception_message") if "raised_exception" in found.exception_info else None

@@ -30,10 +30,12 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
             f"params.yaml: quality.languages: {unknown[0]!r} is unknown; "
             f"known are {', '.join(sorted(identifier.nb_classes))}, and [] checks no language"
         )
-    ranked = identifier.rank(text)
-    # Of two languages that look alike neither may be sure; what counts is that it is none of the task's.
-    allowed = sum(probability for language, probability in ranked if language in languages)
-    return str(ranked[0][0]) if allowed <= 1 - SURE else None
+    (first, p_first), (second, p_second) = identifier.rank(text)[:2]
+    if first in languages:
+        return None
+    # Close relatives (Arabic and its dialects) share the probability between them.
+    sure = p_first if second in languages else p_first + p_second
+    return str(first) if sure >= SURE else None
 
 
 @cache

@@ -47,7 +47,10 @@ def write_project(
     sets: dict[str, list[Example]] | None = None,
     **quality: Any,
 ) -> config.Settings:
-    """Write curated rows and evaluation sets of a label (or JSON) task here; returns its settings."""
+    """Write curated rows and evaluation sets of a label (or JSON) task here; returns its settings.
+
+    The rows are made-up words, so no language is checked unless asked for.
+    """
     name = {"label": "mail", "json": "notes"}[answer]
     folder = layout.task_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,7 @@ def write_project(
         files.write_rows(layout.curated(name) / f"{file}.jsonl", (sets or {}).get(file, []))
     files.write_rows(layout.examples(name) / "test.jsonl", test or [])
     files.write_rows(layout.examples(name) / "train.jsonl", [])
-    return config.parse({"task": name, "quality": {"min_rows": 5, **quality}})
+    return config.parse({"task": name, "quality": {"min_rows": 5, "languages": [], **quality}})
 
 
 @pytest.fixture

@@ -27,6 +27,10 @@ ARABIC = "أعاني من صداع شديد منذ ثلاثة أيام ولا أ
 ENGLISH = "for three days now I have had a terrible headache and I really cannot sleep at night"
 
 
+def english(count: int) -> list[Example | str]:
+    return [example(f"en-{n}", f"{ENGLISH}, and that makes {n}", "ham" if n % 2 else "spam") for n in range(count)]
+
+
 def result(task: str = "mail") -> dict[str, Any]:
     return json.loads((layout.quality(task) / "quality.json").read_text())  # type: ignore[no-any-return]
 
@@ -37,7 +41,7 @@ def failed(task: str = "mail") -> dict[str, list[str]]:
 
 
 def test_good_rows_pass_and_the_result_says_so(project: Write) -> None:
-    main(project(good(), test=[example("t", sentence(500))]))
+    main(project(english(10), test=[example("t", sentence(500))], languages=["en"]))
     assert result()["passed"] is True
     assert failed() == {}
     rules = {rule["rule"] for rule in result()["rules"] if rule["suite"] != "evaluation-rows"}
@@ -49,7 +53,7 @@ def test_good_rows_pass_and_the_result_says_so(project: Write) -> None:
 
 def two_users() -> Example:
     said = [Message(role="user", content="one"), Message(role="user", content="two")]
-    return Example(id="bad", messages=(*said, Message(role="assistant", content="ham")))
+    return Example(id="bad-roles", messages=(*said, Message(role="assistant", content="ham")))
 
 
 BAD: dict[str, tuple[Example | str, str, str]] = {
@@ -58,13 +62,17 @@ BAD: dict[str, tuple[Example | str, str, str]] = {
     "answer missing": ('{"id": "bad", "messages": [{"role": "user", "content": "x"}]}', "schema", "at least 2"),
     "wrong encoding": ('{"id": "bad", "messages": [{"role": "userÿ"}]}', "schema", "Invalid JSON"),
     "roles": (two_users(), "roles", "message 2 is the user's where the assistant's is due"),
-    "silent user": (example("bad", "  "), "roles", "the user's message 1 is empty"),
-    "too long": (example("bad", "quixotic " * 300), "length", ""),
-    "unknown label": (example("bad", sentence(99), "eggs"), "answer", "'eggs' is none of the labels ham, spam"),
-    "empty answer": (example("bad", sentence(99), " "), "answer", "the answer is empty"),
-    "taught twice": (example("bad", sentence(3).upper()), "duplicates", "the same question as train.jsonl:4"),
-    "test question": (example("bad", sentence(500, 30) + " !"), "overlap", "near test (test.jsonl:1), similarity 1.00"),
-    "replay question": (example("bad", sentence(600, 30)), "overlap", "near replay (replay.jsonl:1)"),
+    "silent user": (example("bad-silent", "  "), "roles", "the user's message 1 is empty"),
+    "too long": (example("bad-long", "quixotic " * 300), "length", ""),
+    "unknown label": (example("bad-label", sentence(98), "eggs"), "answer", "'eggs' is none of the labels ham, spam"),
+    "empty answer": (example("bad-empty", sentence(97), " "), "answer", "the answer is empty"),
+    "taught twice": (example("bad-twice", sentence(3).upper()), "duplicates", "the same question as train.jsonl:4"),
+    "test question": (
+        example("bad-test", sentence(500, 30) + " !"),
+        "overlap",
+        "near test (test.jsonl:1), similarity 1.00",
+    ),
+    "replay question": (example("bad-replay", sentence(600, 30)), "overlap", "near replay (replay.jsonl:1)"),
     "id again": (example("row-1", sentence(99)), "unique ids", "row-1"),
 }
 
@@ -126,7 +134,7 @@ def test_good_rows_beside_bad_ones_are_not_blamed(planted: Planted) -> None:
             {},
             "feedback share",
         ),
-        ([*good(8), example("g", GERMAN), example("a", ARABIC)], {}, "language"),
+        ([*english(8), example("g", GERMAN), example("a", ARABIC)], {"languages": ["en"]}, "language"),
     ],
     ids=["too few rows", "one label everywhere", "nothing but feedback", "another language"],
 )
