@@ -58,5 +58,5 @@ def training(task: str) -> Path:
 
 def evaluation(task: str) -> Path:
     """verdict.json, metrics.json (flat), results.jsonl (a Score and whose), moved.jsonl (what got better, worse or
-    stayed wrong), scores.csv, about.json; latency.json holds this machine's times. All but that one are reproducible."""
+    stayed wrong), scores.csv, about.json; latency.json holds this machine's times. All but that one reproduce."""
     return Path("reports") / task / "evaluation"
