@@ -153,7 +153,9 @@ def _wheel(terminal: Follower, servers: Servers, task: Task, diary: object) -> N
             with terminal.step(f"wait for the service on {environment.service_url(places)}"):
                 servers.service_now(before.version)
             with terminal.step(f"send {len(examples)} messages of new kinds"):
-                rows = people.ask(places, task, examples, "before", diary, lambda t: terminal.line("traffic", t))
+                rows = people.ask(
+                    places, task, examples, "before", before.version, diary, lambda t: terminal.line("traffic", t)
+                )
             with terminal.step("simulated people correct the answers"):
                 thumbs, corrections = people.correct(
                     places, examples, rows, lambda t: terminal.line("simulated people", t)
@@ -163,13 +165,15 @@ def _wheel(terminal: Follower, servers: Servers, task: Task, diary: object) -> N
     after = registry.champion(task.name)
     assert after is not None
     fresh = people.traffic(places, task, "new")[:FRESH]
-    if len(diary.asked("after", after.version)) < len(examples) or len(diary.asked("fresh")) < len(fresh):
+    if len(diary.asked("after", after.version)) < len(examples) or len(diary.asked("fresh", after.version)) < len(
+        fresh
+    ):
         with terminal.running("The same messages again"):
             with terminal.step(f"the running service answers with version {after.version}"):
                 servers.service_now(after.version)
             with terminal.step(f"send the same {len(examples)} messages, and {len(fresh)} fresh ones"):
-                people.ask(places, task, examples, "after", diary, lambda t: terminal.line("traffic", t))
-                people.ask(places, task, fresh, "fresh", diary, lambda t: terminal.line("traffic", t))
+                people.ask(places, task, examples, "after", after.version, diary, lambda t: terminal.line("traffic", t))
+                people.ask(places, task, fresh, "fresh", after.version, diary, lambda t: terminal.line("traffic", t))
 
 
 def _must(state: object) -> None:

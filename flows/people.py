@@ -87,18 +87,18 @@ def ask(
     task: Task,
     examples: Sequence[Example],
     round: str,
+    version: str,
     diary: Diary,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Asked]:
-    """Send the messages that this round has not sent yet, many at once; return the whole round in order.
+    """Send the messages that this round has not sent to `version` yet, many at once; return the whole round in order.
 
     Raises:
         StageError: the service answers with an error; its message is passed on.
     """
     import openai
 
-    version = ""
-    done = diary.asked(round)
+    done = diary.asked(round, version)
     missing = [e for e in examples if e.id not in done]
 
     async def all_of_them() -> None:
@@ -118,7 +118,7 @@ def ask(
                     round=round,
                     example_id=example.id,
                     completion_id=answer.id,
-                    version=answer.system_fingerprint or version,
+                    version=version,
                     answer=text,
                     right=is_right(task, example, text),
                 )
