@@ -22,6 +22,8 @@ from tasks.intake.new_families import NEW
 OLD_TRAFFIC = 0.15
 """Share of new traffic that is about families known before."""
 TRIES = 200
+LAST = "train"
+"""Drawn after all others: nothing is compared with it, and its own rows may resemble each other."""
 
 
 def example_sets(seed: int, sizes: Mapping[str, int]) -> dict[str, list[Example]]:
@@ -70,7 +72,8 @@ def _distinct(
     for _ in range(TRIES):
         case = draw_case(rng, i)
         if not seen.has(case.text):
-            seen.add(case.text)
+            if name != LAST:
+                seen.add(case.text)
             return case
     raise ValueError(f"examples.{name}: no message left that differs from those written; ask for fewer")
 
