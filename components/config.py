@@ -141,6 +141,8 @@ class TrainSettings(Section):
     lr: float = Field(2e-3, gt=0, le=1)
     warmup: float = Field(0.05, ge=0, lt=1)
     replay: int = Field(800, ge=0)
+    feedback_share: float = Field(0.3, ge=0, lt=1)
+    """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""

@@ -18,6 +18,7 @@ def main(settings: config.Settings) -> None:
     from components.training import methods
     from components.training.batches import Batches, encode
     from components.training.completion import completion_loss, head_is_separable
+    from components.training.mixture import mixed
     from components.training.tracking import Run
     from components.training.version import golden_examples, write_version
 
@@ -28,7 +29,7 @@ def main(settings: config.Settings) -> None:
     base = read_base(layout.BASE)
     device = loop.prepare(settings.seed, settings.threads)
     tokenizer = load_tokenizer(layout.BASE)
-    encoded = encode(tokenizer, examples, settings.model.context)
+    encoded = encode(tokenizer, mixed(examples, wanted.feedback_share), settings.model.context)
     model = methods.prepare_model(settings, layout.BASE, layout.CHAMPION).to(device)
     assert isinstance(tokenizer.pad_token_id, int)
     batches = Batches(encoded, wanted.batch_size, settings.seed, tokenizer.pad_token_id)
