@@ -60,7 +60,7 @@ class NearIndex:
 
     def add(self, name: str, text: str) -> None:
         """Remember a text."""
-        found, position = _set_of(text), len(self._names)
+        found, position = shingle_set(text), len(self._names)
         self._names.append(name)
         self._shingles.append(found)
         same = self._exact.setdefault(found, [])
@@ -71,7 +71,7 @@ class NearIndex:
 
     def matches(self, text: str) -> list[tuple[str, float]]:
         """Names of all texts at least `near` similar, in the order they were added, with their similarity."""
-        found = _set_of(text)
+        found = shingle_set(text)
         hits: list[tuple[int, float]] = []
         for candidate in self._lsh.query(signature(found)):
             similarity = jaccard(self._shingles[candidate], found)
@@ -80,7 +80,7 @@ class NearIndex:
         return [(self._names[position], similarity) for position, similarity in sorted(hits)]
 
 
-def _set_of(text: str) -> frozenset[str]:
+def shingle_set(text: str) -> frozenset[str]:
     """A text's shingles; one without any word is compared as it is."""
     found = shingles(text)
     return found if found != frozenset([""]) else frozenset([" ".join(text.split())])

@@ -50,15 +50,16 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
 
     `frames` maps `training` and `evaluation` to their frames; `docs` is an empty folder.
     """
-    for quiet in ("great_expectations", "great_expectations.data_context.types.base"):
-        logging.getLogger(quiet).setLevel(logging.WARNING)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    unused = context.variables.data_docs_sites["local_site"]["store_backend"]["base_directory"]
+    sites: Any = context.variables.data_docs_sites
+    unused = sites["local_site"]["store_backend"]["base_directory"]
     context.delete_data_docs_site("local_site")
     shutil.rmtree(unused, ignore_errors=True)
     context.add_data_docs_site("Saqia", _site(docs))

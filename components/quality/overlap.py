@@ -12,13 +12,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from components.examples.similarity import jaccard, shingles
+from components.curation.near import shingle_set
+from components.examples.similarity import jaccard
 
 
 def nearest(texts: Sequence[str], others: Sequence[str], near: float) -> list[tuple[int, float] | None]:
     """For each text the most similar of the others, if its similarity is at least `near`."""
-    wanted = [shingles(text) for text in texts]
-    held = [shingles(text) for text in others]
+    wanted = [shingle_set(text) for text in texts]
+    held = [shingle_set(text) for text in others]
     frequency = Counter(shingle for found in (*wanted, *held) for shingle in found)
 
     def prefix(found: frozenset[str]) -> list[str]:
