@@ -110,23 +110,13 @@ def read_texts(path: Path) -> list[str]:
     Raises:
         DataError: the file is missing, or a line is no such object (file and line number are named).
     """
-    texts: list[str] = []
-    number = 0
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    text = json.loads(line)["text"]
-                    if not isinstance(text, str):
-                        raise TypeError("text is no string")
-                    texts.append(text)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: run the stage that makes it (dvc repro)") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 after line {number}: {error.reason}") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f'{path}, line {number}: no {{"text": …}} object: {error}') from None
-    return texts
+    return [document.text for document in read_rows(path, Document)]
+
+
+class Document(BaseModel):
+    """One line of a text corpus."""
+
+    text: str
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ where it is. Only safetensors are read, and no code that comes with a model is r
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -140,26 +141,73 @@ def hub_reachable(seconds: float = 3.0) -> bool:
     return True
 
 
+def resolve_base(base: str, revision: str | None) -> BaseReference:
+    """Resolve `model.base` (a folder or a hub id) to weights that exist here, and hash them.
+
+    A name that is a folder on this machine is a folder; anything path-like is never
+    looked up on the hub.
+
+    Raises:
+        ModelError: the folder is missing or incomplete, or the hub model can be had neither
+            from the cache nor from the hub.
+    """
+    folder = external_base(base, revision)
+    if _is_folder(base):
+        return BaseReference(kind="folder", location=str(folder), sha256=tensor_hash(folder))
+    # The cache names a snapshot's folder after its commit: a branch moves, a commit does not.
+    return BaseReference(kind="hub", location=base, revision=folder.name, sha256=tensor_hash(folder))
+
+
+def external_base(base: str, revision: str | None) -> Path:
+    """Where the files of a base that is not `local` lie on this machine.
+
+    Raises:
+        ModelError: as `resolve_base`.
+    """
+    return model_folder(base) if _is_folder(base) else fetch_hub_model(base, revision)
+
+
+def _is_folder(base: str) -> bool:
+    return Path(base).expanduser().is_dir() or base.startswith((".", "/", "~")) or base.count("/") != 1
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The base's tokenizer; one without a chat template gets a plain-text one.
+    """The tokenizer of a base (or of any folder that holds one); without a chat template it gets a plain-text one.
 
     Raises:
         ModelError: there is none, or it cannot be read.
     """
-    from transformers import AutoTokenizer
-
-    where = weights_folder(folder)
+    where = weights_folder(folder) if (folder / "base.json").exists() else folder
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        tokenizer: PreTrainedTokenizerBase = _tokenizer_class(where).from_pretrained(
             where, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:
-        raise ModelError(f"{where} holds no usable tokenizer: {first_line(error)}") from error
+        raise ModelError(
+            f"{where} holds no usable tokenizer ({first_line(error)}): "
+            "run the stage that makes it (dvc repro tokenizer), or set model.base to a complete model"
+        ) from error
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """The class that reads a folder's tokenizer.
+
+    Ours are plain `tokenizers` files, which need neither AutoTokenizer nor the three seconds
+    (and torch) that importing it takes.
+    """
+    import transformers
+
+    try:
+        named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("tokenizer_class")
+    except (OSError, ValueError):
+        named = None
+    plain = named in ("PreTrainedTokenizerFast", "TokenizersBackend") and (folder / "tokenizer.json").exists()
+    return transformers.PreTrainedTokenizerFast if plain else transformers.AutoTokenizer
 
 
 def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -> PreTrainedModel:

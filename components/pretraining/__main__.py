@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components import config, layout, stage
 from components.files import read_texts, replacing_folder, write_json, write_text
-from components.models import first_line
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from components.models import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -64,23 +60,6 @@ def main(settings: config.Settings) -> None:
     )
     checkpoints.remove()
     log.info("held-out loss %.3f, %.3f bits a byte", loss, per_byte)
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that stage `tokenizer` made.
-
-    Raises:
-        StageError: it is not there or unreadable.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    if not (folder / "tokenizer.json").exists():
-        raise stage.StageError(f"{folder}/tokenizer.json is missing: run the stage that makes it (dvc repro tokenizer)")
-    try:
-        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
-    except Exception as error:
-        raise stage.StageError(f"{folder} holds no readable tokenizer: {first_line(error)}") from error
-    return tokenizer
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def sets(name: str) -> tuple[list[Line], dict[str, list[Line]]]:
 def main(settings: config.Settings) -> None:
     task = tasks.load(settings.task)
     training, evaluation = sets(settings.task)
-    tokenizer = load_tokenizer(layout.BASE)
+    tokenizer = load_tokenizer(layout.TOKENIZER)
     near = settings.curate.near_duplicate
     tested = [line for lines in evaluation.values() for line in lines]
     log.info("validate: %d training rows, %d evaluation rows in %d sets", len(training), len(tested), len(evaluation))

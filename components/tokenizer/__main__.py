@@ -1,4 +1,8 @@
-"""Stage `tokenizer`: data/corpus → models/tokenizer, a Hugging Face tokenizer folder."""
+"""Stage `tokenizer`: data/corpus → models/tokenizer, a Hugging Face tokenizer folder.
+
+With a base that is not `local` it is that base's own tokenizer, so that the data gate can
+count tokens without waiting for a base.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 from components import config, layout, stage
 from components.files import read_rows, read_texts, replacing_folder
+from components.models import external_base, load_tokenizer
 from components.schema import Example
 
 log = logging.getLogger(__name__)
@@ -15,7 +20,10 @@ log = logging.getLogger(__name__)
 
 def main(settings: config.Settings) -> None:
     if settings.model.base != "local":
-        stage.write_not_used(layout.TOKENIZER, settings.model.base)
+        tokenizer = load_tokenizer(external_base(settings.model.base, settings.model.revision))
+        with replacing_folder(layout.TOKENIZER) as folder:
+            tokenizer.save_pretrained(folder)
+        log.info("the tokenizer of %s, %d entries", settings.model.base, len(tokenizer))
         return
     from components.tokenizer.bpe import train_tokenizer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components import config, layout, stage
 from components.files import read_rows, replacing_folder, write_json, write_text
-from components.models import BaseReference, tensor_hash
+from components.models import BaseReference, load_tokenizer, resolve_base, tensor_hash
 from components.schema import Example
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,9 @@ REPORT = Path("reports/base/instruct")
 
 def main(settings: config.Settings) -> None:
     if settings.model.base != "local":
-        from components.training.base import reference, write_reference
-
-        found = reference(settings.model.base, settings.model.revision)
-        write_reference(layout.BASE, found)
+        found = resolve_base(settings.model.base, settings.model.revision)
+        with replacing_folder(layout.BASE) as folder:
+            write_json(folder / "base.json", found)
         write_json(REPORT / "metrics.json", {"used": False})
         write_text(REPORT / "loss.csv", "step,loss\n")
         log.info("base %s %s, weights %s", found.kind, found.location, found.sha256[:12])
@@ -35,7 +34,6 @@ def main(settings: config.Settings) -> None:
     from components.models import load_weights
     from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
-    from components.pretraining.__main__ import load_tokenizer
     from components.training.batches import Batches, encode
     from components.training.completion import completion_loss
 

@@ -13,8 +13,8 @@ import torch
 
 from components import config, layout
 from components.files import DataError
-from components.models import load_weights, tensor_hash
-from components.pretraining.__main__ import REPORT, load_tokenizer, main
+from components.models import ModelError, load_tokenizer, load_weights, tensor_hash
+from components.pretraining.__main__ import REPORT, main
 from components.pretraining.train import heldout_loss
 from components.stage import StageError
 from components.tokenizer.__main__ import main as tokenizer_main
@@ -107,13 +107,13 @@ def test_a_window_longer_than_a_batch_or_the_context_is_refused(corpus: Path) ->
 
 def test_a_missing_tokenizer_names_the_stage_that_makes_it(corpus: Path) -> None:
     (layout.TOKENIZER / "tokenizer.json").unlink()
-    with pytest.raises(StageError, match="dvc repro tokenizer"):
+    with pytest.raises(ModelError, match="dvc repro tokenizer"):
         main(_settings())
 
 
 def test_a_corpus_file_in_another_encoding_is_named(corpus: Path) -> None:
     (layout.CORPUS / "text.jsonl").write_bytes('{"text": "Grüße"}\n'.encode("latin-1"))
-    with pytest.raises(DataError, match=r"text\.jsonl: not UTF-8"):
+    with pytest.raises(DataError, match=r"text\.jsonl, line 1: Invalid JSON: invalid unicode"):
         main(_settings())
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 from transformers import AutoTokenizer
 
-from components import chat, config
+from components import chat, config, layout
 from components.files import DataError, sha256_of
+from components.models import ModelError, load_tokenizer
 from components.schema import Message
 from components.stage import StageError
 from components.tokenizer.__main__ import main
@@ -87,9 +87,19 @@ def test_a_broken_corpus_line_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         main(config.parse({}))
 
 
-def test_another_base_needs_no_tokenizer_and_the_folder_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_another_base_it_is_that_bases_own_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data gate counts tokens with models/tokenizer, whichever base that is."""
     monkeypatch.chdir(tmp_path)
-    main(config.parse(yaml.safe_load("model: {base: some/model}")))
-    assert "some/model" in Path("models/tokenizer/not-used.json").read_text()
+    theirs = train_tokenizer(["another vocabulary altogether"] * 50, 300, 64)
+    folder = tmp_path / "their-model"
+    theirs.save_pretrained(folder)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    main(config.parse({"model": {"base": str(folder)}}))
+    assert load_tokenizer(layout.TOKENIZER).get_vocab() == theirs.get_vocab()
+
+
+def test_a_base_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"some/model.*cannot be fetched"):
+        main(config.parse({"model": {"base": "some/model"}}))
