@@ -16,7 +16,7 @@ from flows import stack
 from flows.stack import Program, StackError
 from tests.flows.conftest import free_port
 
-WEB = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
+WEB = "import http.server as h, sys; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
 
 
 @pytest.fixture
