@@ -74,8 +74,8 @@ def write_project(
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer_folder: Path) -> Write:
     """An empty project folder with a base; `write_project` fills it."""
     monkeypatch.chdir(tmp_path)
-    layout.BASE.parent.mkdir()
-    layout.BASE.symlink_to(tokenizer_folder)
+    layout.TOKENIZER.parent.mkdir()
+    layout.TOKENIZER.symlink_to(tokenizer_folder)
     return write_project
 
 

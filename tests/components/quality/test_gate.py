@@ -91,8 +91,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) ->
     root = tmp_path_factory.mktemp("planted")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        layout.BASE.parent.mkdir()
-        layout.BASE.symlink_to(tokenizer_folder)
+        layout.TOKENIZER.parent.mkdir()
+        layout.TOKENIZER.symlink_to(tokenizer_folder)
         settings = write_project(
             [*good(), *(row for row, _, _ in BAD.values())],
             test=[example("t", sentence(500, 30))],
@@ -206,10 +206,10 @@ def test_the_same_data_gives_the_same_bytes_whenever_it_is_judged(project: Write
     assert len(digests) == 1
 
 
-def test_a_missing_base_or_file_says_what_to_do(project: Write) -> None:
+def test_a_missing_tokenizer_or_file_says_what_to_do(project: Write) -> None:
     settings = project(good())
-    layout.BASE.unlink()
-    with pytest.raises(ModelError, match="build the base first"):
+    layout.TOKENIZER.unlink()
+    with pytest.raises(ModelError, match="dvc repro tokenizer"):
         main(settings)
     (layout.curated("mail") / "target.jsonl").unlink()
     with pytest.raises(DataError, match=r"target\.jsonl does not exist: run the stage"):
