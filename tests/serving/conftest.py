@@ -8,11 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.serving import models
 from tests.serving.live import Live, source
 
 torch.set_num_threads(1)
+# On a loaded machine any single example may take long: speed is what benchmarks/ measures.
+settings.register_profile("saqia", deadline=None)
+settings.load_profile("saqia")
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,8 @@ def test_a_new_champion_takes_over_under_load_and_a_rollback_is_immediate(
     for version, folder in (("2", version_2), ("1", version_1), ("2", version_2)):
         running.champion = source(version, folder, base)
         running.until(lambda version=version: champions.champion and champions.champion.version == version)
+        already = len(seen)
+        running.until(lambda version=version, already=already: version in seen[already:])
     stop.set()
     for thread in threads:
         thread.join()
