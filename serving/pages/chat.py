@@ -49,14 +49,24 @@ def build(runtime: Runtime) -> gr.Blocks:
             feedback_options=None,
             buttons=[],
             placeholder="Each message is answered on its own." if single_turn else "Ask something.",
-            examples=[{"text": suggestion} for suggestion in task.suggestions],
+            latex_delimiters=[],
             allow_tags=False,
         )
-        with gr.Row(equal_height=True):
+        with gr.Column(visible=bool(task.suggestions), elem_id="suggestions") as suggestions:
+            gr.HTML("Try one of these:")
+            tries = [gr.Button(suggestion, size="sm", variant="secondary") for suggestion in task.suggestions]
+        with gr.Row(elem_id="ask"):
             box = gr.Textbox(
-                placeholder="Write a message", show_label=False, scale=8, lines=1, max_lines=6, elem_id="message"
+                placeholder="Write a message",
+                show_label=False,
+                container=False,
+                scale=8,
+                min_width=120,
+                lines=1,
+                max_lines=6,
+                elem_id="message",
             )
-            send = gr.Button("Send", variant="primary", scale=1, elem_id="send")
+            send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
         last: gr.State = gr.State(None)
         with gr.Column(visible=False, elem_id="feedback") as panel:
             with gr.Row(elem_id="judge"):
@@ -86,6 +96,7 @@ def build(runtime: Runtime) -> gr.Blocks:
                     answered,
                     gr.update(visible=answered is not None),
                     gr.update(visible=False),
+                    gr.update(visible=not history_now and bool(task.suggestions)),
                     line,
                 )
 
@@ -96,10 +107,11 @@ def build(runtime: Runtime) -> gr.Blocks:
             line = await say(runtime, answered, rater_name, correction=right, comment=note)
             return line, gr.update(visible='class="bad"' in line)
 
-        outputs = [talk, box, last, panel, writing, said]
+        outputs = [talk, box, last, panel, writing, suggestions, said]
         for event in (box.submit, send.click):
             event(ask, [box, talk], outputs, show_progress="hidden")
-        talk.example_select(chosen_example, None, box).then(ask, [box, talk], outputs, show_progress="hidden")
+        for button in tries:
+            button.click(ask, [button, talk], outputs, show_progress="hidden")
         up.click(judge, [last, gr.State("up"), rater], said)
         down.click(judge, [last, gr.State("down"), rater], said).then(open_writing, [last], [writing, correction])
         write.click(open_writing, [last], [writing, correction])
@@ -109,11 +121,6 @@ def build(runtime: Runtime) -> gr.Blocks:
         page.load(lambda: status_line(runtime), None, status)
         gr.Timer(5).tick(lambda: status_line(runtime), None, status, show_progress="hidden")
     return page
-
-
-def chosen_example(event: gr.SelectData) -> str:
-    """The suggestion that was tapped."""
-    return str(event.value["text"])
 
 
 def status_line(runtime: Runtime) -> str:
@@ -182,13 +189,35 @@ def plain_text(turn: dict[str, Any]) -> str:
 
 
 def presented(task: Task, answer: str) -> str:
-    """An answer as people read it: JSON laid out, anything else as it is."""
+    """An answer as people read it: the fields of a JSON object as a table, anything else as it is."""
     if task.answer != "json":
         return answer
     try:
-        return f"```json\n{json.dumps(json.loads(answer), indent=2, ensure_ascii=False)}\n```"
+        fields = json.loads(answer)
     except json.JSONDecodeError:
         return f"```text\n{answer}\n```"
+    if not isinstance(fields, dict):
+        return f"```json\n{json.dumps(fields, indent=2, ensure_ascii=False)}\n```"
+    rows = "".join(
+        f"<tr><th>{cell(name.replace('_', ' '))}</th><td>{shown(value)}</td></tr>" for name, value in fields.items()
+    )
+    return f"<table class='fields'><tbody>{rows}</tbody></table>"
+
+
+def shown(value: Any) -> str:
+    """A field's value for people, as HTML."""
+    if value is None:
+        return "<span class='note'>none</span>"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str | int | float):
+        return cell(str(value))
+    return f"<code>{cell(json.dumps(value, ensure_ascii=False))}</code>"
+
+
+def cell(text: str) -> str:
+    """Text that cannot leave its cell: an empty line would end the table in Markdown."""
+    return "<br>".join(html.escape(text).splitlines())
 
 
 def open_writing(answered: dict[str, str] | None) -> tuple[Any, Any]:

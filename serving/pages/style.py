@@ -9,12 +9,22 @@ def theme() -> Any:
     """Gradio's soft theme in the colour of water."""
     import gradio as gr
 
-    return gr.themes.Soft(
+    soft = gr.themes.Soft(
         primary_hue="teal",
         neutral_hue="slate",
         radius_size="lg",
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans Arabic", "sans-serif"],
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    )
+    # Soft sets labels as coloured badges, which look like buttons.
+    return soft.set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_text_weight="600",
+        block_title_padding="0",
+        block_title_border_width="0",
     )
 
 
@@ -33,6 +43,11 @@ CSS = """
 #talk { height: min(52vh, 460px) !important; }
 #talk pre, #talk code { font-size: .86rem; white-space: pre-wrap !important; overflow-wrap: anywhere !important; }
 #talk, #talk * { min-width: 0; }
+#talk table.fields { border-collapse: collapse; margin: 0; width: auto; }
+#talk table.fields th, #talk table.fields td { border: 0; padding: 2px 14px 2px 0; text-align: start;
+  vertical-align: top; overflow-wrap: anywhere; background: none; }
+#talk table.fields th { font-weight: 400; color: var(--body-text-color-subdued); white-space: nowrap; }
+#talk table.fields td { font-weight: 600; }
 #talk .note { color: var(--body-text-color-subdued); font-size: .8rem; }
 #judge { gap: 8px; align-items: center; }
 #judge button { min-height: 44px; }
@@ -42,7 +57,12 @@ CSS = """
 #said .bad { color: #dc2626; }
 .dark #said .good { color: #2dd4bf; }
 .dark #said .bad { color: #f87171; }
-#send { min-height: 44px; min-width: 84px; }
+#ask { align-items: flex-end; gap: 8px; flex-wrap: nowrap; }
+#ask textarea { min-height: 46px; padding: 11px 14px; line-height: 22px; }
+#send { height: 46px; flex: 0 0 auto; }
+#suggestions { gap: 6px; font-size: .9rem; color: var(--body-text-color-subdued); }
+#suggestions button { justify-content: flex-start; text-align: start; white-space: normal; min-height: 40px;
+  font-weight: 400; }
 html, body { overflow-x: hidden; }
 @media (max-width: 640px) {
   .gradio-container > main, .app { padding: 8px !important; }

@@ -44,7 +44,7 @@ class Live:
             self.until(lambda: versions.champion is not None or rollout.refusal is not None)
 
     @staticmethod
-    def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    def until(condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait for something that another thread does."""
         deadline = time.monotonic() + seconds
         while not condition():
