@@ -6,17 +6,19 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from components import layout
-from components.evaluation.compare import ModelResult
 from components.evaluation.metrics import metric_of, summary, value_of
 from components.evaluation.verdict import SetResult
 from components.files import replacing_folder, write_json, write_rows, write_text
 from components.schema import Record, Score, Verdict
 from components.task import Task
+
+if TYPE_CHECKING:
+    from components.evaluation.compare import ModelResult
 
 
 class Result(Score):
