@@ -6,6 +6,7 @@ python -m components.curation
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from components.curation.clean import Cleaner
 from components.curation.curate import Curated, curate
 from components.curation.evaluation_sets import evaluation_files
 from components.curation.scrub import scrubber
-from components.schema import Example, FeedbackRow
+from components.examples.lengths import Context
+from components.schema import Dropped, Example, FeedbackRow
 
 log = logging.getLogger("curate")
 
@@ -49,9 +51,18 @@ def main(settings: config.Settings) -> None:
         len(own), sum(map(len, evaluation.values())), len(evaluation), sum(map(len, snapshots)), len(snapshots),
     )  # fmt: skip
     cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
-    curated = curate(task, own, evaluation, snapshots, cleaner, settings.curate, settings.train.replay, settings.seed)
+    context = Context(settings.model.context)
+    curated = curate(
+        task, own, evaluation, snapshots, cleaner, settings.curate, settings.train.replay, settings.seed, context.excess
+    )
+    curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
     log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))  # type: ignore[attr-defined]
+
+
+def _skipped(path: Path) -> dict[str, int]:
+    """How many rows of the task `examples` left out, by the step that did."""
+    return dict(sorted(Counter(row.step for row in files.read_rows(path, Dropped)).items())) if path.exists() else {}
 
 
 def write(name: str, curated: Curated) -> None:

@@ -8,7 +8,7 @@ turns, rater cap, taught or locked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.config import CurateSettings
@@ -25,6 +25,9 @@ from components.schema import Dropped, Example, FeedbackRow, Message, Preference
 from components.task import Task
 
 log = logging.getLogger("curate")
+
+Excess = Callable[[Sequence[Message]], "str | None"]
+"""Why a conversation is too long for the model, or None."""
 
 
 @dataclass
@@ -50,11 +53,13 @@ def curate(
     settings: CurateSettings,
     replayed: int,
     seed: int,
+    excess: Excess,
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
-    events of each turn in order, `replayed` how many own rows a turn teaches again.
+    events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
+    why a conversation is too long for the model.
 
     Raises:
         StageError: the counts do not add up.
@@ -63,7 +68,7 @@ def curate(
     own_ledger = Ledger("the task's own rows", len(own))
     tests = {name: [cleaner.text(question(row)) for row in rows] for name, rows in evaluation.items()}
 
-    rows = _cleaned(own, cleaner, own_ledger)
+    rows = _cleaned(own, cleaner, own_ledger, excess)
     rows, removed = without_duplicates(rows, near, any_answer=task.answer == "text")
     own_ledger.remove(removed)
     rows = _apart(rows, tests, "decontaminate", "a near-duplicate of a row of evaluation set {}", near, own_ledger)
@@ -74,7 +79,7 @@ def curate(
     sides = Sides(near, settings.regression_share, seed)
     for text in (*(text for texts in tests.values() for text in texts), *map(question, replay)):
         sides.lock(text)
-    feedback = _feedback(task, snapshots, cleaner, settings, sides)
+    feedback = _feedback(task, snapshots, cleaner, settings, sides, excess)
 
     locked = {"locked feedback": [row.text for row in feedback.locked]}
     rows = _apart(rows, locked, "decontaminate", "a near-duplicate of {}", near, own_ledger)
@@ -124,6 +129,7 @@ def _feedback(
     cleaner: Cleaner,
     settings: CurateSettings,
     sides: Sides,
+    excess: Excess,
 ) -> _Feedback:
     """Every turn's events, each turn seeing only itself and the turns before it."""
     ledger = Ledger("feedback", sum(len(rows) for rows in snapshots))
@@ -139,7 +145,14 @@ def _feedback(
         sorted_out = triage(cleaned, cleaner.canonical, lambda row: question_key(asked(row.messages)))
         ledger.remove(sorted_out.dropped)
         review += sorted_out.review
-        settled, removed = body.settle(((t, asked(t.row.messages)) for t in sorted_out.teach), turn)
+        fitting = []
+        for taught in sorted_out.teach:
+            long = excess((*taught.row.messages, Message(role="assistant", content=taught.answer)))
+            if long is None:
+                fitting.append(taught)
+            else:
+                ledger.remove([drop(taught.row, long, "too long")])
+        settled, removed = body.settle(((t, asked(t.row.messages)) for t in fitting), turn)
         ledger.remove(removed)
         kept, removed = capped(settled, settings.rater_share, settings.rater_free, settings.trusted_raters)
         ledger.remove(removed)
@@ -156,10 +169,15 @@ def _feedback(
     return _Feedback(ledger, by_side["taught"], by_side["locked"], review)
 
 
-def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger) -> list[Example]:
+def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:
     result: list[Example] = []
     for row in rows:
         cleaned, changes = cleaner.example(row)
+        # `examples` has measured the row as it was; a placeholder can be longer than what it replaces.
+        long = excess(cleaned.messages) if changes else None
+        if long is not None:
+            ledger.remove([Dropped(id=row.id, step="too long", action="dropped", reason=long, text=cleaned.question)])
+            continue
         ledger.change(changes)
         result.append(cleaned)
     return result

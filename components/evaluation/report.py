@@ -313,7 +313,10 @@ def _curation(reports: Path) -> list[dict[str, Any]]:
                 for step, counts in ledger.get("steps", {}).items()
                 if any(counts.values())
             ]
-            parts.append({"title": title, "in": ledger["in"], "steps": steps, "out": ledger.get("out", {})})
+            left_out = found.get("skipped", {}) if name == "own" else {}
+            steps = [(f"left out: {why}", {"dropped": count}) for why, count in left_out.items()] + steps
+            rows_in = ledger["in"] + sum(left_out.values())
+            parts.append({"title": title, "in": rows_in, "steps": steps, "out": ledger.get("out", {})})
     return parts
 
 

@@ -6,13 +6,20 @@ python -m components.examples
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from components import config, files, layout, stage, task
 from components.examples import disjoint, split
+from components.examples.lengths import Context, without_long
 from components.schema import Dropped, Example
 
 log = logging.getLogger("examples")
+
+LEFT_OUT = {
+    "too long": "left out because they are longer than model.context (a larger one can stand in the task's params.yaml)",
+    "examples": "left out as empty, repeated or no valid answer",
+}
 
 
 def rows(name: str, settings: config.Settings) -> tuple[dict[str, list[Example]], list[Dropped]]:
@@ -37,10 +44,17 @@ def rows(name: str, settings: config.Settings) -> tuple[dict[str, list[Example]]
             raise stage.StageError(
                 f"tasks/{name} has neither generator.py nor examples.jsonl: bring rows with saqia init"
             )
-        sets, skipped = split.split(
-            settings_of_task, files.read_rows(path, Example), settings.seed, settings.examples.held_out_share
-        )
-    if settings_of_task.system:
+        brought = files.read_rows(path, Example)
+        asked = [_with_system(row, settings_of_task) for row in brought]
+        fitting, long = without_long(asked, Context(settings.model.context))
+        if brought and not fitting:
+            raise stage.StageError(
+                f"{path}: none of its {len(brought)} rows fits into the model; the first has {long[0].reason}: "
+                f"raise it in tasks/{name}/params.yaml, or shorten the rows"
+            )
+        sets, skipped = split.split(settings_of_task, fitting, settings.seed, settings.examples.held_out_share)
+        skipped = [*long, *skipped]
+    if generator is not None and settings_of_task.system:
         sets = {set_: [_with_system(row, settings_of_task) for row in found] for set_, found in sets.items()}
     disjoint.check(sets)
     return sets, skipped
@@ -58,10 +72,9 @@ def main(settings: config.Settings) -> None:
     sets, skipped = rows(settings.task, settings)
     write(settings.task, sets, skipped)
     log.info("examples of %s: %s", settings.task, ", ".join(f"{name} {len(found)}" for name, found in sets.items()))
-    if skipped:
-        log.info(
-            "%d rows skipped, each with its reason in %s/skipped.jsonl", len(skipped), layout.examples(settings.task)
-        )
+    for step, count in Counter(row.step for row in skipped).items():
+        why = LEFT_OUT.get(step, "skipped")
+        log.info("examples: %d rows %s, each named in %s/skipped.jsonl", count, why, layout.examples(settings.task))
 
 
 def _with_system(row: Example, of: task.Task) -> Example:

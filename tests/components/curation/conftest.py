@@ -53,9 +53,11 @@ Write = Callable[..., config.Settings]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def project(tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write a project's rows and snapshots; returns its settings."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / layout.TOKENIZER).symlink_to(tokenizer_folder)
     folder = tmp_path / "tasks" / "mail"
     folder.mkdir(parents=True)
     values = {"name": "mail", "title": "Mail", "answer": "label", "labels": ["ham", "spam"], "system": "Label it."}
@@ -73,6 +75,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         with files.replacing_folder(layout.snapshots("mail")) as into:
             for number, rows in enumerate(snapshots or [], 1):
                 files.write_rows(into / f"{number:04}.jsonl", rows)
-        return config.parse({"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": 5}})
+        values = {"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": 5}}
+        return config.parse({**values, "model": {"context": 512}})
 
     return write

@@ -204,3 +204,12 @@ def test_a_missing_input_says_what_to_run(project: Write) -> None:
 def test_impossible_settings_are_refused_by_name() -> None:
     with pytest.raises(config.ConfigError, match=r"curate\.regression_share = 1\.5"):
         config.parse({"curate": {"regression_share": 1.5}})
+
+
+def test_a_correction_that_makes_a_row_too_long_is_left_out_and_the_turn_goes_on(project: Write) -> None:
+    long = correction(sentence(500, length=600))
+    settings = project(own(20), snapshots=[[correction(sentence(n)) for n in range(100, 110)] + [long]])
+    main(settings)
+    assert dropped()[long.event_id].step == "too long"
+    assert "and model.context is 512" in dropped()[long.event_id].reason
+    assert long.event_id not in {row.id for name in ("train", "target") for row in read(name)}

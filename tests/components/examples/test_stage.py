@@ -29,6 +29,11 @@ def stage(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def with_tokenizer(folder: Path, tokenizer: Path) -> None:
+    (folder / "models").mkdir(exist_ok=True)
+    (folder / "models" / "tokenizer").symlink_to(tokenizer)
+
+
 def test_a_task_with_a_generator_gives_a_file_a_set(tmp_path: Path) -> None:
     (tmp_path / "tasks").symlink_to(ROOT / "tasks")
     (tmp_path / "params.yaml").write_text(f"task: intake\nseed: 3\n{SMALL}")
@@ -50,7 +55,7 @@ def test_a_task_with_a_generator_gives_a_file_a_set(tmp_path: Path) -> None:
     assert files.sha256_of(folder) == before
 
 
-def test_a_users_task_is_split_and_its_unusable_rows_are_written_out(tmp_path: Path) -> None:
+def test_a_users_task_is_split_and_its_unusable_rows_are_written_out(tmp_path: Path, tokenizer_folder: Path) -> None:
     source = tmp_path / "sms.csv"
     source.write_text(
         "text,label\n" + "".join(f"message about matter {i},{'ham' if i % 2 else 'spam'}\n" for i in range(60))
@@ -59,6 +64,7 @@ def test_a_users_task_is_split_and_its_unusable_rows_are_written_out(tmp_path: P
     rows = files.read_rows(folder / "examples.jsonl", Example)
     files.write_rows(folder / "examples.jsonl", [*rows, rows[0]])
     (tmp_path / "params.yaml").write_text("task: sms\n")
+    with_tokenizer(tmp_path, tokenizer_folder)
     done = stage("examples", tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "data/sms/examples"
@@ -66,6 +72,35 @@ def test_a_users_task_is_split_and_its_unusable_rows_are_written_out(tmp_path: P
     assert len(train) + len(test) == 60
     assert train[0].messages[0].role == "system"
     assert files.read_rows(out / "skipped.jsonl", Dropped)[0].reason == "the same question and answer came before"
+
+
+def test_rows_longer_than_the_context_are_left_out_and_counted(tmp_path: Path, tokenizer_folder: Path) -> None:
+    source = tmp_path / "notes.jsonl"
+    lines = [f'{{"prompt": "matter {n} of {n * 7}", "completion": "seen {n}"}}' for n in range(40)]
+    lines += [f'{{"prompt": "{"a long story " * 200}{n}", "completion": "no"}}' for n in range(3)]
+    source.write_text("\n".join(lines))
+    write_task("notes", read(source), None, None, tmp_path)
+    (tmp_path / "params.yaml").write_text("task: notes\nmodel: {context: 128}\n")
+    with_tokenizer(tmp_path, tokenizer_folder)
+    done = stage("examples", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 rows left out because they are longer than model.context" in done.stdout
+    skipped = files.read_rows(tmp_path / "data/notes/examples/skipped.jsonl", Dropped)
+    assert [row.step for row in skipped] == ["too long"] * 3
+    assert "and model.context is 128" in skipped[0].reason
+
+
+def test_when_no_row_fits_the_message_says_what_to_raise(tmp_path: Path, tokenizer_folder: Path) -> None:
+    source = tmp_path / "notes.jsonl"
+    source.write_text("\n".join(f'{{"prompt": "{"long " * 90}{n}", "completion": "no"}}' for n in range(9)))
+    write_task("notes", read(source), None, None, tmp_path)
+    (tmp_path / "params.yaml").write_text("task: notes\nmodel: {context: 32}\n")
+    with_tokenizer(tmp_path, tokenizer_folder)
+    done = stage("examples", tmp_path)
+    assert done.returncode == 1
+    assert "none of its 9 rows fits into the model" in done.stderr
+    assert "tasks/notes/params.yaml" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,8 @@ import pytest
 import yaml
 
 from components import config, files, layout
-from components.chat import CHAT_TEMPLATE, SPECIAL_TOKENS
 from components.schema import Example
-from tests.components.curation.conftest import WORDS, example, sentence
-
-
-@pytest.fixture(scope="session")
-def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base's folder that holds a byte-level BPE and no weights: the gate only counts tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("base")
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet)
-    bpe.train_from_iterator(WORDS, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    (folder / "base.json").write_text(json.dumps({"kind": "local", "location": ".", "sha256": "0" * 64}))
-    return folder
+from tests.components.curation.conftest import example, sentence
 
 
 Write = Callable[..., config.Settings]
