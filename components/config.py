@@ -184,6 +184,8 @@ class ServingSettings(Section):
     merge_up_to: int = Field(500_000_000, ge=0)
     """Parameters of a base up to which each version is merged into a copy of its own."""
     max_body_mb: float = Field(4, gt=0)
+    loaded_versions: int = Field(2, ge=1)
+    """Versions loaded because a request named them, beside the champion and the one before it."""
 
 
 class Settings(Section):

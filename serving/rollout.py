@@ -25,7 +25,7 @@ from serving.versions import Served, Versions, read_base, read_served
 log = logging.getLogger("saqia.rollout")
 
 KEEP = 2
-"""Versions kept loaded: the champion and the one before it."""
+"""Champions kept loaded: the one that serves and the one before it."""
 RETRY_SECONDS = 30.0
 """A version that was refused is tried again this much later: its files may have been restored."""
 
@@ -38,6 +38,8 @@ class Source:
     base_sha256: str
     folder: Callable[[], Path]
     base: Callable[[], Path]
+    created: int = 0
+    """When it was registered, in Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Refusal:
 
 
 class Rollout:
-    """Keeps what is served in step with the registry. One thread; nothing else loads or drops versions."""
+    """Keeps what is served in step with the registry; nothing else loads or drops versions.
+
+    The champion is followed by a thread of its own. Any other registered version is loaded when a
+    request names it (`find` looks it up by number or alias), and the one unused longest goes again.
+    """
 
     def __init__(
         self,
@@ -58,9 +64,17 @@ class Rollout:
         champion: Callable[[], Source | None],
         make_engine: Callable[[Path], Engine],
         settings: ServingSettings,
+        find: Callable[[str], Source | None] = lambda _: None,
     ) -> None:
         self._versions = versions
         self._champion = champion
+        self._find = find
+        self._found: dict[str, tuple[float, Source | None]] = {}
+        """What `find` said of a number or alias, and when."""
+        self._asked: dict[str, float] = {}
+        """Versions loaded because a request named them → when that was last."""
+        self._changing = threading.RLock()
+        """Held while versions are loaded or dropped."""
         self._make_engine = make_engine
         self._settings = settings
         self._engines: dict[str, Engine] = {}
@@ -114,7 +128,8 @@ class Rollout:
             return
         began = time.monotonic()
         try:
-            self._bring_in(source)
+            with self._changing:
+                self._bring_in(source)
         except Exception as error:
             reason = models.first_line(error)
             self.refusal = Refusal(source.version, reason, time.monotonic())
@@ -131,6 +146,47 @@ class Rollout:
             now.version if now else "none",
             time.monotonic() - began,
         )
+
+    def find(self, which: str) -> Source | None:
+        """A registered version by number or alias (`previous`, `candidate`), loaded or not; None where there is none.
+
+        Raises:
+            Exception: the registry cannot be read.
+        """
+        known = self._found.get(which)
+        if known is None or time.monotonic() - known[0] > self._settings.poll_seconds:
+            if len(self._found) > 1000:
+                self._found.clear()  # a client must not fill the memory with numbers that do not exist
+            known = self._found[which] = (time.monotonic(), self._find(which))
+        return known[1]
+
+    def bring(self, which: str) -> Served | None:
+        """A registered version by number or alias, loaded and proven first if it is not yet; None where there is none.
+
+        Raises:
+            ModelError, EngineError, RegistryError: it cannot be served.
+        """
+        source = self.find(which)
+        if source is None:
+            return None
+        with self._changing:
+            served = self._loaded(source.version)
+            if served is None:
+                self._load(source)
+                self._bases[source.version] = source.base_sha256
+                self._asked[source.version] = time.monotonic()
+                self._let_go()
+                served = self._loaded(source.version)
+                log.info("version %s is loaded because a request named it", source.version)
+            return served
+
+    def used(self, version: str) -> None:
+        """A request names this version: it is not the next to go."""
+        if version in self._asked:
+            self._asked[version] = time.monotonic()
+
+    def _loaded(self, version: str) -> Served | None:
+        return next((served for served in self._versions.all() if served.version == version), None)
 
     def _watch(self) -> None:
         while not self._stop.is_set():
@@ -177,15 +233,25 @@ class Rollout:
         return engine
 
     def _let_go(self) -> None:
+        gone = []
         while len(self._recent) > KEEP:
-            old = self._recent.pop(0)
-            served = next((s for s in self._versions.all() if s.version == old), None)
-            self._versions.remove(old)
-            self.parity.pop(old, None)
-            self._bases.pop(old, None)
-            if served is not None:
-                served.engine.unload(old)
+            gone.append(self._recent.pop(0))
+        while len(self._asked) > self._settings.loaded_versions:
+            oldest = min(self._asked, key=self._asked.__getitem__)
+            del self._asked[oldest]
+            gone.append(oldest)
+        for old in gone:
+            if old not in self._recent and old not in self._asked:
+                self._drop(old)
         self._drop_unused_engines()
+
+    def _drop(self, version: str) -> None:
+        served = self._loaded(version)
+        self._versions.remove(version)
+        self.parity.pop(version, None)
+        self._bases.pop(version, None)
+        if served is not None:
+            served.engine.unload(version)
 
     def _drop_unused_engines(self) -> None:
         """An engine goes when none of the kept versions stands on its base; it finishes its requests first."""

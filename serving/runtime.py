@@ -68,7 +68,13 @@ def start(settings: Settings) -> Runtime:
     the_task = task.load(settings.task)
     store = Store()
     versions = Versions(the_task.name)
-    rollout = Rollout(versions, lambda: champion_source(the_task.name), engine_maker(settings), settings.serving)
+    rollout = Rollout(
+        versions,
+        lambda: champion_source(the_task.name),
+        engine_maker(settings),
+        settings.serving,
+        find=lambda which: registered_source(the_task.name, which),
+    )
     rollout.start()
     return Runtime(settings, the_task, store, versions, rollout)
 
@@ -76,13 +82,32 @@ def start(settings: Settings) -> Runtime:
 def champion_source(task_name: str) -> Source | None:
     """The registry's champion as the rollout needs it."""
     version = registry.champion(task_name)
-    if version is None:
-        return None
+    return None if version is None else _source(version)
+
+
+def registered_source(task_name: str, which: str) -> Source | None:
+    """A version by number or by the alias `previous` or `candidate`; None where there is none.
+
+    Raises:
+        RegistryError: the registry cannot be read.
+    """
+    match which:
+        case "previous":
+            version = registry.previous(task_name)
+        case "candidate":
+            version = registry.candidate(task_name)
+        case _:
+            version = next((v for v in registry.versions(task_name) if v.version == which), None)
+    return None if version is None else _source(version)
+
+
+def _source(version: registry.Version) -> Source:
     return Source(
         version.version,
         version.base.sha256,
         folder=lambda: registry.local_version(version),
         base=lambda: registry.local_base(version),
+        created=int(version.created_at.timestamp()),
     )
 
 

@@ -1,7 +1,9 @@
 """What can be asked for by name: the base, the loaded versions, and the alias that moves.
 
 TASK, TASK@champion     whatever serves now
-TASK@3                  version 3, while it is loaded
+TASK@3                  version 3; loaded when it is first asked for
+TASK@previous           the champion before this one, and what `saqia rollback` brings back
+TASK@candidate          the version that waits for a decision
 base                    the base model without any adapter
 """
 
@@ -73,6 +75,10 @@ def read_base(task: str, folder: Path, engine: Engine) -> Served:
     return Served(task, BASE, engine, models.load_tokenizer(folder), "", f"fp_{reference.sha256[:12]}")
 
 
+ALIASES = ("previous", "candidate")
+"""Names that move, beside `champion`, and are looked up in the registry when a request uses them."""
+
+
 class UnknownModel(LookupError):
     """No such model is loaded; the message names those that are."""
 
@@ -123,6 +129,12 @@ class Versions:
         """Every name that `resolve` takes now."""
         names = [served.name for served in self.all()]
         return names + ([self.task, f"{self.task}@champion"] if self.champion else [])
+
+    def registered(self, name: str) -> str | None:
+        """The number or alias that a name means in the registry: `3` for `intake@3`; None where it means none."""
+        task, at, which = name.partition("@")
+        number = which.isascii() and which.isdigit() and len(which) <= 9 and not which.startswith("0")
+        return which if task == self.task and at and (number or which in ALIASES) else None
 
     def resolve(self, name: str) -> Served:
         """The model that a request's `model` names.

@@ -15,12 +15,14 @@ from typing import Any
 from fastapi import Request as HttpRequest
 
 from components.feedback.store import StoreError
+from components.models import ModelError, first_line
 from components.schema import Interaction, Message
+from components.stage import StageError
 from serving.api import metrics
 from serving.api.errors import ApiError, invalid, of_engine
 from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBody
 from serving.engine.grammar import GrammarError, json_grammar
-from serving.engine.interface import Event, Finished, Request, Sampling
+from serving.engine.interface import EngineError, Event, Finished, Request, Sampling
 from serving.runtime import Runtime
 from serving.versions import NoVersionYet, Served, UnknownModel
 
@@ -36,16 +38,30 @@ def runtime_of(request: HttpRequest) -> Runtime:
     return runtime
 
 
-def resolve(runtime: Runtime, model: str) -> Served:
-    """The version that a request's `model` names, or OpenAI's error for none."""
+async def resolve(runtime: Runtime, model: str) -> Served:
+    """The version that a request's `model` names, loaded if need be, or OpenAI's error for none."""
     try:
-        return runtime.versions.resolve(model)
+        served = runtime.versions.resolve(model)
+        runtime.rollout.used(served.version)
+        return served
     except NoVersionYet as error:
         raise ApiError(
             503, str(error), param="model", code="no_version_yet", kind="server_error", headers={"Retry-After": "30"}
         ) from None
     except UnknownModel as error:
-        raise ApiError(404, str(error), param="model", code="model_not_found") from None
+        unknown = ApiError(404, str(error), param="model", code="model_not_found")
+    which = runtime.versions.registered(model)
+    if which is None:
+        raise unknown
+    try:
+        brought = await asyncio.to_thread(runtime.rollout.bring, which)
+    except (ModelError, StageError, EngineError, OSError) as error:
+        message = f"The model '{model}' cannot be served: {first_line(error)}"
+        raise ApiError(503, message, param="model", code="model_refused", kind="server_error") from None
+    if brought is None:
+        raise unknown
+    runtime.rollout.used(brought.version)
+    return brought
 
 
 def sampling(
@@ -77,6 +93,15 @@ def room(served: Served, prompt: Sequence[int], wanted: int | None, param: str) 
     """How many tokens may be generated; 400 with the counts where the prompt leaves no room."""
     context = served.context
     left = context - len(prompt)
+    if wanted and left >= 1 and wanted > left:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {context} tokens. However, you requested {len(prompt) + wanted} "
+            f"tokens ({len(prompt)} in the {param}, {wanted} in the completion). Please reduce the length of the "
+            f"{param} or of the completion.",
+            param=param,
+            code="context_length_exceeded",
+        )
     if left < 1 and wanted != 0:
         raise ApiError(
             400,
@@ -93,7 +118,7 @@ def room(served: Served, prompt: Sequence[int], wanted: int | None, param: str) 
             param=param,
             code="context_length_exceeded",
         )
-    return left if wanted is None else min(wanted, left)
+    return left if wanted is None else wanted
 
 
 def grammar_of(response_format: object) -> str | None:

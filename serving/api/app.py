@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from serving.api import chat, completions, errors, feedback, models
+from serving.api import chat, completions, embeddings, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
 from serving.engine.interface import EngineError
 from serving.runtime import Runtime
@@ -23,7 +23,7 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
         title="Saqia", description=DESCRIPTION, version="1", openapi_url="/v1/openapi.json", docs_url="/v1/docs"
     )
     app.state.runtime = runtime
-    for router in (chat.router, completions.router, models.router, feedback.router):
+    for router in (chat.router, completions.router, embeddings.router, models.router, feedback.router):
         app.include_router(router)
     app.add_exception_handler(errors.ApiError, errors.on_api_error)
     app.add_exception_handler(EngineError, errors.on_engine_error)

@@ -53,7 +53,7 @@ async def chat_completions(body: ChatRequest, http: Request) -> Response:
 
 async def begin(runtime: Runtime, body: ChatRequest) -> Conversation:
     """Check a request against the version that will answer it, and queue it; the page asks this way too."""
-    served = resolve(runtime, body.model)
+    served = await resolve(runtime, body.model)
     messages = served.with_system([plain(message) for message in body.messages])
     prompt = await asyncio.to_thread(served.prompt_ids, messages)
     wanted = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens

@@ -46,7 +46,7 @@ MAX_PROMPTS = 256
 async def completions(body: CompletionRequest, http: Request) -> Response:
     """Continue a text; OpenAI's Create completion. No system message is added."""
     runtime = runtime_of(http)
-    served = resolve(runtime, body.model)
+    served = await resolve(runtime, body.model)
     prompts = await asyncio.to_thread(token_prompts, body, served)
     if len(prompts) * (body.n or 1) > MAX_PROMPTS:
         raise invalid("prompt", f"Invalid 'prompt': at most {MAX_PROMPTS} prompts times n in one request.")

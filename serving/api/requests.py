@@ -174,7 +174,9 @@ class ChatRequest(SamplingBody):
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = Field(None, discriminator="type")
-    metadata: dict[str, str] | None = Field(None, max_length=16)
+    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
+        None, max_length=16, description="Up to 16 pairs; kept with the interaction."
+    )
     store: bool | None = None
     modalities: list[Literal["text"]] | None = None
     service_tier: Unused = None

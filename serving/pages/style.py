@@ -16,8 +16,13 @@ def theme() -> Any:
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans Arabic", "sans-serif"],
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
     )
-    # Soft sets labels as coloured badges, which look like buttons.
+    # Soft sets labels as coloured badges, which look like buttons, and white boxes on white.
     return soft.set(
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_600",
+        button_secondary_border_color="*neutral_300",
+        button_border_width="1px",
         block_title_background_fill="transparent",
         block_title_background_fill_dark="transparent",
         block_title_text_color="*body_text_color",
@@ -40,7 +45,7 @@ CSS = """
 #status code { background: var(--background-fill-secondary); padding: .1em .35em; border-radius: 4px; }
 #simulated { font-size: .86rem; color: var(--body-text-color-subdued); border-inline-start: 3px solid #d97706;
   padding-inline-start: .7em; }
-#talk { height: min(52vh, 460px) !important; }
+#talk { height: min(46vh, 390px) !important; }
 #talk pre, #talk code { font-size: .86rem; white-space: pre-wrap !important; overflow-wrap: anywhere !important; }
 #talk, #talk * { min-width: 0; }
 #talk table.fields { border-collapse: collapse; margin: 0; width: auto; }

@@ -27,10 +27,12 @@ class Live:
 
     def __init__(self, store_url: str, champion: Source | None, **serving: object) -> None:
         self.champion = champion
+        self.registered: dict[str, Source] = {}
+        """What the registry would say of a number or alias."""
         settings = config.parse({"threads": 1, "serving": {"poll_seconds": 0.05, **serving}})
         the_task = task.load("intake")
         versions = Versions(the_task.name)
-        rollout = Rollout(versions, lambda: self.champion, engine_maker(settings), settings.serving)
+        rollout = Rollout(versions, lambda: self.champion, engine_maker(settings), settings.serving, self.find)
         self.runtime = Runtime(settings, the_task, Store(store_url), versions, rollout)
         self.app = create_app(settings.serving.max_body_mb, self.runtime)
         self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="warning"))
@@ -42,6 +44,10 @@ class Live:
         self.url = f"http://127.0.0.1:{port}"
         if champion is not None:
             self.until(lambda: versions.champion is not None or rollout.refusal is not None)
+
+    def find(self, which: str) -> Source | None:
+        """The registry's answer."""
+        return self.registered.get(which)
 
     @staticmethod
     def until(condition: Callable[[], object], seconds: float = 120) -> None:

@@ -145,10 +145,6 @@ def test_json_schema_is_always_satisfied(http: httpx.Client) -> None:
         assert answer["choices"][0]["finish_reason"] == "stop"
 
 
-def test_json_object_begins_an_object(http: httpx.Client) -> None:
-    assert text(chat(http, response_format={"type": "json_object"})).startswith("{")
-
-
 def test_models_are_the_base_the_versions_and_the_names_that_move(http: httpx.Client) -> None:
     names = {model["id"]: model["version"] for model in http.get("/v1/models").json()["data"]}
     assert names == {"base": "base", "intake@1": "1", "intake": "1", "intake@champion": "1"}
@@ -347,3 +343,49 @@ def test_a_full_queue_answers_429_with_retry_after(base: Any, version_1: Any, tm
         assert {r.status_code for r in responses} <= {200, 429}
     finally:
         small.close()
+
+
+def test_embeddings_are_refused_in_openais_shape(http: httpx.Client) -> None:
+    response = http.post("/v1/embeddings", json={"model": "intake", "input": "hello"})
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert error["code"] == "model_not_found"
+    assert error["param"] == "model"
+    assert "embedding" in error["message"]
+
+
+def test_json_object_gives_one_whole_object(http: httpx.Client, live: Live) -> None:
+    tokenizer = live.runtime.versions.resolve("intake").tokenizer
+    closing = {str(tokenizer.convert_tokens_to_ids(character)): 12 for character in '}"]'}
+    whole = 0
+    for seed in range(12):
+        answer = chat(
+            http, response_format={"type": "json_object"}, seed=seed, temperature=1, max_tokens=120, logit_bias=closing
+        )
+        if answer["choices"][0]["finish_reason"] == "stop":
+            assert isinstance(json.loads(text(answer)), dict)
+            whole += 1
+        assert text(answer).startswith("{")
+    assert whole >= 8
+
+
+def test_more_tokens_than_fit_are_refused_with_the_counts(http: httpx.Client) -> None:
+    response = http.post("/v1/chat/completions", json={**ASK, "max_tokens": 256})
+    prompt = chat(http)["usage"]["prompt_tokens"]
+    assert response.status_code == 400
+    message = response.json()["error"]["message"]
+    assert f"you requested {prompt + 256} tokens ({prompt} in the messages, 256 in the completion)" in message
+    fits = chat(http, max_tokens=256 - prompt)
+    assert fits["usage"]["total_tokens"] <= 256
+    text_prompt = {"model": "base", "prompt": "hello", "max_tokens": 300}
+    assert "in the prompt, 300 in the completion" in http.post("/v1/completions", json=text_prompt).text
+
+
+def test_user_metadata_and_store_are_taken_and_kept(http: httpx.Client, live: Live) -> None:
+    answer = chat(http, user="ana", metadata={"ward": "3"}, store=True)
+    stored = live.runtime.store.interaction(answer["id"])
+    assert stored is not None
+    assert stored.parameters["user"] == "ana"
+    assert stored.parameters["metadata"] == {"ward": "3"}
+    too_long = http.post("/v1/chat/completions", json={**ASK, "metadata": {"a": "x" * 513}})
+    assert too_long.json()["error"]["param"].startswith("metadata")

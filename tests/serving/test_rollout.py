@@ -142,3 +142,38 @@ def test_without_a_version_the_service_says_what_to_do(tmp_path: Path, base: Pat
         assert version_of(live) == "1"
     finally:
         live.close()
+
+
+def test_any_registered_version_answers_when_named_and_the_one_unused_longest_goes(
+    base: Path, version_1: Path, version_2: Path, tmp_path: Path
+) -> None:
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", source("1", version_1, base), loaded_versions=1)
+    try:
+        third = models.make_version(tmp_path / "v3", base, seed=7)
+        live.registered = {"2": source("2", version_2, base), "3": source("3", third, base)}
+        live.registered["candidate"] = live.registered["3"]
+
+        def ask(model: str) -> httpx.Response:
+            return httpx.post(f"{live.url}/v1/chat/completions", json={**ASK, "model": model}, timeout=60)
+
+        listed = {m["id"]: m["version"] for m in httpx.get(f"{live.url}/v1/models").json()["data"]}
+        assert listed["intake@candidate"] == "3"
+        assert "intake@previous" not in listed
+        assert ask("intake@2").json()["model"] == "intake@2"
+        assert ask("intake@candidate").headers["x-saqia-version"] == "3"
+        assert set(live.runtime.rollout.engines[0].state().rows_by_model) <= {"base", "1", "2", "3"}
+        assert "intake@2" not in live.runtime.versions.names()
+        assert ask("intake@2").json()["model"] == "intake@2"
+        assert version_of(live) == "1"
+        for unknown in ("intake@9", "intake@previous", "intake@x", "other@2", "intake@"):
+            assert ask(unknown).status_code == 404, unknown
+
+        damaged = models.copy_version(version_2, tmp_path / "damaged")
+        (damaged / "adapter_model.safetensors").write_bytes(b"not a tensor")
+        live.registered["4"] = source("4", damaged, base)
+        refused = ask("intake@4")
+        assert refused.status_code == 503
+        assert "adapter_model.safetensors" in refused.json()["error"]["message"]
+        assert version_of(live) == "1"
+    finally:
+        live.close()
