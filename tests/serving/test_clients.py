@@ -84,3 +84,15 @@ def test_openai_errors_are_the_clients_own_classes(client: openai.OpenAI) -> Non
     assert refused.value.param == "temperature"
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="nothing", messages=ASK)
+
+
+def test_langchain_chat_and_structured_output(live: Live) -> None:
+    langchain = pytest.importorskip("langchain_openai")
+    chat = langchain.ChatOpenAI(model="intake", base_url=f"{live.url}/v1", api_key="none", max_tokens=40, seed=1)
+    answer = chat.invoke("My head hurts.")
+    assert answer.response_metadata["model_name"] == "intake@1"
+    assert answer.usage_metadata["output_tokens"] <= 40
+    assert "".join(part.content for part in chat.stream("My head hurts.", temperature=0)) == (
+        chat.invoke("My head hurts.", temperature=0).content
+    )
+    assert isinstance(chat.with_structured_output(Note, method="json_schema").invoke("My head hurts."), Note)

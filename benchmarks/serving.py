@@ -1,0 +1,246 @@
+"""How fast the service answers, beside `transformers serve` with the same weights, in one run.
+
+    python -m benchmarks.serving [--clients 1 8 32] [--seconds 5] [--tokens 32] [--no-peers]
+
+A random-weights Llama in the shape of the default base (hidden 128, 4 layers) is served by `python -m serving`
+(store included), by `transformers serve`, and by `transformers serve --continuous-batching`; the same streamed
+chat requests go to each, one server at a time. Prints requests/s, output tokens/s, the time to the first token,
+each as a ratio to plain `transformers serve`, and what HTTP and the store add to asking the engine directly.
+Every client sends its next request when its last is answered; a level runs for `--seconds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import queue
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from tests.serving import models, workspace
+
+QUESTIONS = ["My head hurts.", "My knee hurts when I walk and paracetamol did not help at all.", "the quick brown fox"]
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one server did for one number of clients."""
+
+    requests_s: float
+    tokens_s: float
+    first_p50: float
+    first_p95: float
+    whole_p50: float
+    failed: int
+
+
+async def level(url: str, model: str, clients: int, seconds: float, tokens: int) -> Level:
+    """Keep `clients` requests under way for so long."""
+    firsts: list[float] = []
+    wholes: list[float] = []
+    generated = failed = 0
+    began = time.monotonic()
+    end = began + seconds
+
+    async def client(number: int, http: httpx.AsyncClient) -> None:
+        nonlocal generated, failed
+        while time.monotonic() < end:
+            content = QUESTIONS[number % len(QUESTIONS)]
+            body = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True}
+            body |= {"max_tokens": tokens, "temperature": 0}
+            asked, first = time.monotonic(), None
+            async with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+                if response.status_code != 200:
+                    failed += 1
+                    await response.aread()
+                    await asyncio.sleep(0.05)
+                    continue
+                text = ""
+                async for line in response.aiter_lines():
+                    if line.startswith("data: {"):
+                        choices = json.loads(line[6:]).get("choices") or [{}]
+                        piece = choices[0].get("delta", {}).get("content") or ""
+                        if piece and first is None:
+                            first = time.monotonic()
+                        text += piece
+            wholes.append(time.monotonic() - asked)
+            firsts.append((first or time.monotonic()) - asked)
+            # Servers differ in what a chunk is; the same greedy text is the same number of tokens.
+            generated += count(text)
+
+    async with httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=None)) as http:
+        await asyncio.gather(*(client(number, http) for number in range(clients)))
+    took = time.monotonic() - began
+    if not wholes:
+        return Level(0, 0, 0, 0, 0, failed)
+    ordered = sorted(firsts)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return Level(
+        len(wholes) / took, generated / took, statistics.median(firsts), p95, statistics.median(wholes), failed
+    )
+
+
+TOKENIZER: list = []
+
+
+def count(text: str) -> int:
+    """Tokens of a text."""
+    return len(TOKENIZER[0](text, add_special_tokens=False)["input_ids"])
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[tuple[str, str]]:
+    """`python -m serving`; yields its address and model name."""
+    service = workspace.Service(folder)
+    service.start(seconds=START_SECONDS)
+    try:
+        yield service.url, "intake"
+    finally:
+        service.stop()
+
+
+@contextmanager
+def peer(model: Path, *options: str) -> Iterator[tuple[str, str]]:
+    """`transformers serve` of the same weights."""
+    port = workspace.free_port()
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32", *options]
+    with (model.parent / "peer.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(f"{url}/health", timeout=2)
+                break
+            except httpx.HTTPError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError((model.parent / "peer.log").read_text()[-600:]) from None
+                time.sleep(0.2)
+        yield url, str(model)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
+    """Median seconds of one request that is put to the engine itself, one at a time."""
+    from components import chat
+    from components.schema import Message
+    from serving.engine.interface import Event, Finished, Request, Sampling
+    from serving.engine.torch_engine import TorchEngine
+
+    engine = TorchEngine(base, max_batch=32, max_queue=256, context=256)
+    engine.load("1", version)
+    messages = (Message(role="system", content=models.SYSTEM), Message(role="user", content=QUESTIONS[0]))
+    prompt = tuple(chat.prompt_ids(TOKENIZER[0], messages))
+    times = []
+    for _ in range(rounds + 3):
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        began = time.monotonic()
+        engine.submit(Request("direct", "1", prompt, Sampling(tokens, temperature=0), events.put, stream=True))
+        while not isinstance(events.get(), Finished):
+            pass
+        times.append(time.monotonic() - began)
+    engine.close(1)
+    return statistics.median(times[3:])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--no-peers", action="store_true", help="measure the service alone")
+    arguments = parser.parse_args()
+    console = Console(width=140)
+    with tempfile.TemporaryDirectory(prefix="saqia-bench-") as temporary:
+        root = Path(temporary)
+        os.environ.update(
+            SAQIA_HOME=str(root / "home"),
+            SAQIA_DATABASE_URL=f"sqlite:///{root / 'saqia.db'}",
+            MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow.db'}",
+            HF_HUB_OFFLINE="1",
+        )
+        from serving.engine.torch_engine import load_merged, load_version_tokenizer
+
+        base = models.make_base(root / "base", hidden=128, layers=4)
+        version = models.make_version(root / "version", base, seed=1)
+        TOKENIZER.append(load_version_tokenizer(version))
+        project = workspace.make(root / "project")
+        workspace.register(version, base)
+        load_merged(base, version).save_pretrained(root / "merged")
+        TOKENIZER[0].save_pretrained(root / "merged")
+
+        servers = {"saqia": lambda: ours(project)}
+        if not arguments.no_peers:
+            servers["transformers serve"] = lambda: peer(root / "merged")
+            servers["transformers serve, continuous"] = lambda: peer(root / "merged", "--continuous-batching")
+        found: dict[tuple[str, int], Level] = {}
+        for name, start in servers.items():
+            try:
+                with start() as (url, model):
+                    asyncio.run(level(url, model, 2, 1.0, arguments.tokens))
+                    for clients in arguments.clients:
+                        found[name, clients] = asyncio.run(
+                            level(url, model, clients, arguments.seconds, arguments.tokens)
+                        )
+                        console.print(f"{name}, {clients} clients: {found[name, clients].requests_s:.1f} requests/s")
+            except (RuntimeError, AssertionError, httpx.HTTPError) as error:
+                console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
+        engine = direct(base, version, arguments.tokens, 20)
+    report(console, found, arguments.clients, list(servers))
+    if ("saqia", 1) in found:
+        added = found["saqia", 1].whole_p50 - engine
+        console.print(
+            f"one request: engine alone {1000 * engine:.1f} ms, over HTTP with the answer stored "
+            f"{1000 * found['saqia', 1].whole_p50:.1f} ms: {1000 * added:+.1f} ms (medians)"
+        )
+    console.print(f"load average while measuring: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def report(console: Console, found: dict[tuple[str, int], Level], clients: list[int], servers: list[str]) -> None:
+    """The table, ratios to plain `transformers serve` in brackets."""
+    table = Table(title="streamed chat completions")
+    for column in ("clients", "server", "requests/s", "tokens/s", "first token p50", "p95", "whole p50", "failed"):
+        table.add_column(column, justify="left" if column == "server" else "right")
+    for number in clients:
+        plain = found.get(("transformers serve", number))
+        for server in servers:
+            if (row := found.get((server, number))) is None:
+                continue
+            ratio = f" ({row.requests_s / plain.requests_s:.1f}x)" if plain and plain.requests_s else ""
+            table.add_row(
+                str(number),
+                server,
+                f"{row.requests_s:.1f}{ratio}",
+                f"{row.tokens_s:.0f}",
+                f"{1000 * row.first_p50:.0f} ms",
+                f"{1000 * row.first_p95:.0f} ms",
+                f"{1000 * row.whole_p50:.0f} ms",
+                str(row.failed),
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
