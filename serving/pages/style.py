@@ -48,6 +48,7 @@ CSS = """
 #talk { height: min(46vh, 390px) !important; }
 #talk pre, #talk code { font-size: .86rem; white-space: pre-wrap !important; overflow-wrap: anywhere !important; }
 #talk, #talk * { min-width: 0; }
+#talk table.fields, #talk table.fields * { border: 0 !important; }
 #talk table.fields { border-collapse: collapse; margin: 0; width: auto; }
 #talk table.fields th, #talk table.fields td { border: 0; padding: 2px 14px 2px 0; text-align: start;
   vertical-align: top; overflow-wrap: anywhere; background: none; }
@@ -63,7 +64,8 @@ CSS = """
 .dark #said .good { color: #2dd4bf; }
 .dark #said .bad { color: #f87171; }
 #ask { align-items: flex-end; gap: 8px; flex-wrap: nowrap; }
-#ask textarea { min-height: 46px; padding: 11px 14px; line-height: 22px; }
+#ask textarea { min-height: 46px; padding: 11px 14px; line-height: 22px; border: 1px solid var(--input-border-color);
+  border-radius: 8px; background: var(--input-background-fill); }
 #send { height: 46px; flex: 0 0 auto; }
 #suggestions { gap: 6px; font-size: .9rem; color: var(--body-text-color-subdued); }
 #suggestions button { justify-content: flex-start; text-align: start; white-space: normal; min-height: 40px;
