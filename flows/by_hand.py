@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from components import config
 from components.config import Places
 from flows import environment, stack
+from flows.borrowed import borrow, give_back
 
 
 @contextmanager
 def prefect_server(root: Path, places: Places) -> Iterator[Places]:
     """A Prefect server: the one that runs, else one that ends with this command. Yields where it is."""
-    if stack.running(places, "prefect"):
-        yield places
-        return
-    places = places.model_copy(update={"prefect_port": stack.free_port(places.prefect_port)})
-    environment.enter(places)
-    stack.start(root, places, [stack.one(places, "prefect")], say=lambda _: None)
+    if stack.running(places, "prefect") is None:
+        places = places.model_copy(update={"prefect_port": stack.free_port(places.prefect_port)})
+        environment.enter(places)
+    borrow(root, places, "prefect")
     try:
         yield places
     finally:
-        stack.stop(places, "prefect")
+        give_back(places, "prefect")
 
 
 def run_flow(root: Path, places: Places, name: str, task: str, reason: str) -> int:
     """Run `build` or `improve` with progress on the terminal; return the exit code."""
+    from flows import outcome
     from flows.terminal import Terminal
 
+    outcome.check(root, task)
     terminal = Terminal()
-    with terminal.step("Prefect server"):
-        server = prefect_server(root, places)
-        places = server.__enter__()
-    try:
+    with ExitStack() as ended:
+        with terminal.step("Prefect server"), getting_ready(task):
+            ended.enter_context(prefect_server(root, places))
         state = follow(terminal, name, task, reason)
-    finally:
-        server.__exit__(None, None, None)
     good = state.is_completed()
     terminal.console.print(state.message or state.name, style="green" if good else "red", markup=False)
+    if good and name == "build":
+        outcome.tell(terminal.console, root, places, task)
     return 0 if good else 1
+
+
+@contextmanager
+def getting_ready(task: str) -> Iterator[None]:
+    """Import what a flow needs, and open the registry and the store, beside whatever is done meanwhile.
+
+    An error in here comes again, with its words, where the flow does the same.
+    """
+    thread = threading.Thread(target=_get_ready, args=(task,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _get_ready(task: str) -> None:
+    with suppress(Exception):
+        quiet_prefect()
+        import dvc.repo  # noqa: F401
+
+        import flows.build
+        import flows.improve  # noqa: F401
+        from components import registry
+        from components.feedback.store import Store
+
+        registry.champion(task)
+        with Store(config.places().database_url):
+            pass
 
 
 def follow(terminal: Any, name: str, task: str, reason: str) -> Any:

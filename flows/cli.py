@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,10 +102,13 @@ def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowP
     """Start everything in the background: Prefect, MLflow, the service with its pages, and the worker."""
     root, places = _enter(port=port, prefect_port=prefect_port, mlflow_port=mlflow_port)
     from components.config import load
-    from flows import stack
+    from flows import borrowed, stack
 
     load(root / "params.yaml")
-    stack.start(root, places, stack.programs(places), say=typer.echo)
+    programs = stack.programs(places)
+    for program in programs:
+        borrowed.keep(places, program.name)
+    stack.start(root, places, programs, say=typer.echo)
     typer.echo("")
     _pages(places)
     typer.echo("\nStop everything with: saqia down")
@@ -225,8 +229,15 @@ def _pages(places: Places) -> None:
             typer.echo(f"  {what:<26} {program.url}{path}")
 
 
+def _interrupted(signum: int, frame: Any) -> None:
+    """Being asked to end is treated like Ctrl-C: what was started for this command ends with it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; an error is one line on standard error and a non-zero exit code."""
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         return app(arguments)
     except KeyboardInterrupt:

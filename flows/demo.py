@@ -21,6 +21,8 @@ from components.stage import StageError
 from components.task import Task
 from components.task import load as load_task
 from flows import environment, stack
+from flows.borrowed import borrow, give_back
+from flows.by_hand import getting_ready
 from flows.results import Result
 from flows.terminal import Terminal, time_line, verdict_table
 
@@ -36,7 +38,7 @@ class Servers:
         self.root = root
         self.places = self._choose_ports(places)
         environment.enter(self.places)
-        self._started: list[str] = []
+        self._borrowed: list[str] = []
         self._lock = threading.Lock()
         self._error: BaseException | None = None
         self._service: threading.Thread | None = None
@@ -51,10 +53,9 @@ class Servers:
 
     def start(self, name: str) -> None:
         """Start one of the stack's programs and wait until it answers."""
-        program = stack.one(self.places, name)
-        if stack.start(self.root, self.places, [program], say=lambda _: None):
-            with self._lock:
-                self._started.append(name)
+        with self._lock:
+            self._borrowed.append(name)
+        borrow(self.root, self.places, name)
 
     def service_soon(self) -> None:
         """Begin to start the service beside other work."""
@@ -88,8 +89,8 @@ class Servers:
         """Stop what this demo started."""
         if self._service is not None:
             self._service.join(timeout=1)
-        for name in reversed(self._started):
-            stack.stop(self.places, name)
+        for name in reversed(self._borrowed):
+            give_back(self.places, name)
 
 
 class Follower(Terminal):
@@ -128,7 +129,11 @@ def run(root: Path, places: Places) -> None:
     terminal = Follower(console, servers, needed=True)
     with ExitStack() as ended:
         ended.callback(servers.stop)
-        with terminal.running("The first model"), terminal.step("start the Prefect server"):
+        with (
+            terminal.running("The first model"),
+            terminal.step("start the Prefect server"),
+            getting_ready(task.name),
+        ):
             servers.start("prefect")
         _wheel(terminal, servers, task, diary)
     show_result(console, servers.places, task, diary)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from components.config import QualitySettings
+    from components.schema import Example
 
 
 def create(
@@ -17,13 +23,47 @@ def create(
     answer_column: str | None,
 ) -> None:
     """Read the rows, write tasks/<name>/, and say what was understood and what was not, with line numbers."""
+    from components import config
     from components.examples import imports, new_task
 
+    settings = config.load(root / "params.yaml")
+    if base is not None:
+        base = _usable(base)
     imported = imports.read(examples, prompt_column, answer_column)
     for line in imported.summary():
         typer.echo(line)
-    if base is not None and Path(base).exists():
-        base = str(Path(base).resolve())
-    folder = new_task.write_task(name, imported, schema, base, root)
+    languages = _languages(imported.examples, settings.quality)
+    folder = new_task.write_task(
+        name, imported, schema, base, root, {"quality": {"languages": languages}} if languages else None
+    )
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")
+    if languages:
+        typer.echo(f"note: the rows are in {', '.join(languages)}; written to {folder.relative_to(root)}/params.yaml")
+    if len(imported.examples) * (1 - settings.examples.held_out_share) < settings.quality.min_rows:
+        typer.echo(
+            f"note: the gate asks for {settings.quality.min_rows} rows to teach (quality.min_rows), and a share of "
+            f"{settings.examples.held_out_share:g} is held out as a test: bring more, or ask for fewer in "
+            f"{folder.relative_to(root)}/params.yaml"
+        )
     typer.echo(f"next: saqia run {name}")
+
+
+def _usable(base: str) -> str:
+    """A base as the task records it: a folder by its absolute path, once it is known to be a model.
+
+    Raises:
+        ModelError: the folder is missing or incomplete. A hub id is looked up when the task is run.
+    """
+    from components.models import is_folder, model_folder
+
+    return str(model_folder(base)) if is_folder(base) else base
+
+
+def _languages(rows: Sequence[Example], quality: QualitySettings) -> list[str]:
+    """The languages of a user's rows, where they are not those that the project's gate expects."""
+    from components.quality.language import languages_of
+
+    if not quality.languages:
+        return []
+    found = languages_of([text for row in rows for text in (row.question, row.answer)], quality.max_other_language)
+    return found if set(found) - set(quality.languages) else []

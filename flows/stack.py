@@ -8,6 +8,7 @@ recycled pid is never taken for ours, and a log under <home>/logs. Everything bi
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class Running:
     pid: int
     created: float
     port: int | None
+    stays: bool = True
+    """False where it was started for one command's while (`borrowed`)."""
 
 
 @dataclass(frozen=True)
@@ -120,39 +123,60 @@ def one(places: Places, name: str) -> Program:
     return next(p for p in programs(places) if p.name == name)
 
 
-def start(root: Path, places: Places, wanted: Iterable[Program], say: Callable[[str], None] = print) -> list[Program]:
+def start(
+    root: Path,
+    places: Places,
+    wanted: Iterable[Program],
+    say: Callable[[str], None] = print,
+    stays: bool = True,
+) -> list[Program]:
     """Start programs that are not running; wait until each answers; return those that were started.
 
-    If one cannot be started, the ones that this call started are stopped again.
+    If one cannot be started, the ones that this call started are stopped again. `stays`
+    says whether they are meant to outlive the command that starts them.
 
     Raises:
         StackError: a port is taken (by whom, and how to choose another), or a program ended at once.
     """
-    missing = [p for p in wanted if running(places, p.name) is None]
-    for program in missing:
-        _check_port(program)
-    started: list[tuple[Program, subprocess.Popen[bytes]]] = []
+    wanted = list(wanted)
+    started: list[Program] = []
     try:
-        for program in missing:
-            if program.port is None:  # the worker needs the servers
-                for earlier, process in started:
-                    _wait(earlier, process, places)
-            started.append((program, _spawn(program, root, places)))
-        for program, process in started:
-            _wait(program, process, places)
+        with _starting(places):
+            missing = [p for p in wanted if running(places, p.name) is None]
+            for program in missing:
+                _check_port(program)
+            for program in missing:
+                if program.port is None:  # the worker needs the servers
+                    for earlier in wanted:
+                        if earlier.port is not None:
+                            _wait(earlier, places)
+                _spawn(program, root, places, stays)
+                started.append(program)
+        for program in wanted:  # also those that another command has just begun to start
+            _wait(program, places)
     except BaseException:
-        for program, _ in reversed(started):
+        for program in reversed(started):
             stop(places, program.name)
         raise
-    for program, _ in started:
+    for program in started:
         say(f"{program.title} started" + (f" on {program.url}" if program.port else ""))
-    return [p for p, _ in started]
+    return started
+
+
+@contextlib.contextmanager
+def _starting(places: Places) -> Iterator[None]:
+    """Held by one command at a time, so that two never start the same program."""
+    path = places.home / "run" / "starting.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def stop(places: Places, name: str) -> bool:
     """End a program and everything it started; False where none ran (a stale pid file goes in any case)."""
     found = running(places, name)
-    file = _pid_file(places, name)
+    file = pid_file(places, name)
     if found is None:
         file.unlink(missing_ok=True)
         return False
@@ -168,7 +192,7 @@ def stop(places: Places, name: str) -> bool:
 def running(places: Places, name: str) -> Running | None:
     """The program's process, if its pid file names one that still runs and is the same one."""
     try:
-        found = Running(**json.loads(_pid_file(places, name).read_text(encoding="utf-8")))
+        found = Running(**json.loads(pid_file(places, name).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return found if _same_process(found) else None
@@ -185,8 +209,8 @@ def states(places: Places) -> list[State]:
             State(
                 program=program,
                 running=process,
-                healthy=process is not None and _answers(program),
-                stale=process is None and _pid_file(places, program.name).exists(),
+                healthy=process is not None and _answers(program, places),
+                stale=process is None and pid_file(places, program.name).exists(),
             )
         )
     return found
@@ -249,9 +273,10 @@ def _check_port(program: Program) -> None:
         )
 
 
-def _spawn(program: Program, root: Path, places: Places) -> subprocess.Popen[bytes]:
+def _spawn(program: Program, root: Path, places: Places, stays: bool) -> None:
     log = log_file(places, program.name)
     log.parent.mkdir(parents=True, exist_ok=True)
+    _ready_file(places, program.name).unlink(missing_ok=True)  # one that was killed left it
     with log.open("ab") as out:
         out.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(program.command)}\n".encode())
         out.flush()
@@ -264,25 +289,24 @@ def _spawn(program: Program, root: Path, places: Places) -> subprocess.Popen[byt
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record = Running(program.name, process.pid, psutil.Process(process.pid).create_time(), program.port)
-    files.write_json(_pid_file(places, program.name), record.__dict__)
-    return process
+    record = Running(program.name, process.pid, psutil.Process(process.pid).create_time(), program.port, stays)
+    files.write_json(pid_file(places, program.name), record.__dict__)
 
 
-def _wait(program: Program, process: subprocess.Popen[bytes], places: Places) -> None:
+def _wait(program: Program, places: Places) -> None:
     log = log_file(places, program.name)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(program, places):
-        if process.poll() is not None:
+        if running(places, program.name) is None:
             raise StackError(f"{program.title} ended at once: {_last_line(log)} (see {log})")
         if time.monotonic() > deadline:
             raise StackError(f"{program.title} does not answer after {START_SECONDS:.0f} s (see {log})")
         time.sleep(0.1)
 
 
-def _answers(program: Program, places: Places | None = None) -> bool:
+def _answers(program: Program, places: Places) -> bool:
     if program.port is None:
-        return places is None or (places.home / "run" / f"{program.name}.ready").exists()
+        return _ready_file(places, program.name).exists()
     try:
         return httpx.get(program.url + program.health, timeout=5).status_code in (200, 503)
     except httpx.HTTPError:
@@ -299,14 +323,25 @@ def log_file(places: Places, name: str) -> Path:
     return places.home / "logs" / f"{name}.log"
 
 
-def _pid_file(places: Places, name: str) -> Path:
+def _ready_file(places: Places, name: str) -> Path:
+    """What a program without a port writes once it is ready."""
+    return places.home / "run" / f"{name}.ready"
+
+
+def pid_file(places: Places, name: str) -> Path:
+    """Where a program's process is named."""
     return places.home / "run" / f"{name}.json"
 
 
 def _same_process(found: Running) -> bool:
+    return is_process(found.pid, found.created)
+
+
+def is_process(pid: int, created: float) -> bool:
+    """Whether `pid` still is the process that began at `created`, and no later one of that number."""
     try:
-        process = psutil.Process(found.pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - found.created) < 1.0
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - created) < 1.0
     except psutil.Error:
         return False
 

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from components import config, files, layout, stage
-from components.task import load as load_task
+from components.task import parameters
 from flows import environment
 
 IDENTITY = {
@@ -99,30 +99,12 @@ def prepare(
 
 
 def merged_params(project: Path, task: str, overrides: Mapping[str, Any]) -> str:
-    """The text of a turn's params.yaml: the project's, the task's own base and params.yaml over it, then `overrides`.
+    """The text of a turn's params.yaml: see `components.task.parameters`.
 
     Raises:
         ConfigError: the result is impossible (key, value and what is allowed are named).
     """
-    file = project / layout.PARAMS
-    config.load(file)
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if (project / layout.task_folder(task) / "task.yaml").exists():
-        base = load_task(task, project).base
-        values = _merge(values, {"model": {"base": base}} if base else {})
-    own = project / layout.task_folder(task) / "params.yaml"
-    if own.exists():
-        try:
-            of_task = yaml.safe_load(own.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise config.ConfigError(f"{own} is not readable YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(of_task, dict) or {"task", "turn"} & set(of_task):
-            raise config.ConfigError(f"{own} must be a mapping of params.yaml's keys without task and turn")
-        values = _merge(values, of_task)
-        config.parse(values, f"{layout.PARAMS} with {own}")
-    values = _merge(values, {"task": task, **overrides})
-    config.parse(values, "the turn's params.yaml")
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(parameters(task, project, overrides), sort_keys=False, allow_unicode=True)
 
 
 def settle_lock(workspace: Workspace) -> None:
@@ -352,12 +334,3 @@ def _seed_lock(root: Path, name: str, task: str, places: config.Places) -> None:
         if file.exists():
             files.write_text(root / "dvc.lock", file.read_text(encoding="utf-8"))
             return
-
-
-def _merge(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in over.items():
-        old = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(old, Mapping) and key != "turn"
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged
