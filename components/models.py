@@ -127,6 +127,37 @@ def fetch_hub_model(name: str, revision: str | None) -> Path:
         ) from None
 
 
+def check_available(base: str, revision: str | None) -> None:
+    """Say within seconds, and without downloading anything, whether a base that is not `local` can be had.
+
+    Raises:
+        ModelError: the folder is missing or incomplete, or the hub model is neither cached nor to be found.
+    """
+    if is_folder(base):
+        model_folder(base)
+        return
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    why = "the hub cannot be reached"
+    try:
+        snapshot_download(base, revision=revision, allow_patterns=["config.json"], local_files_only=True)
+        return
+    except HFValidationError as error:
+        why = first_line(error)
+    except LocalEntryNotFoundError:
+        if hub_reachable():
+            try:
+                HfApi().model_info(base, revision=revision, timeout=10)
+                return
+            except Exception as error:
+                why = first_line(error)
+    raise ModelError(
+        f"model.base: {base!r} is not in the local Hugging Face cache and cannot be fetched ({why}); "
+        "check the name and the network, or set model.base to a folder or to 'local'"
+    )
+
+
 def hub_reachable(seconds: float = 3.0) -> bool:
     """Whether a model could be downloaded now: one short question instead of the hub client's 23 s of retries."""
     import httpx
@@ -152,7 +183,7 @@ def resolve_base(base: str, revision: str | None) -> BaseReference:
             from the cache nor from the hub.
     """
     folder = external_base(base, revision)
-    if _is_folder(base):
+    if is_folder(base):
         return BaseReference(kind="folder", location=str(folder), sha256=tensor_hash(folder))
     # The cache names a snapshot's folder after its commit: a branch moves, a commit does not.
     return BaseReference(kind="hub", location=base, revision=folder.name, sha256=tensor_hash(folder))
@@ -164,10 +195,11 @@ def external_base(base: str, revision: str | None) -> Path:
     Raises:
         ModelError: as `resolve_base`.
     """
-    return model_folder(base) if _is_folder(base) else fetch_hub_model(base, revision)
+    return model_folder(base) if is_folder(base) else fetch_hub_model(base, revision)
 
 
-def _is_folder(base: str) -> bool:
+def is_folder(base: str) -> bool:
+    """Whether `model.base` means a folder of this machine: one that is there, or anything path-like."""
     return Path(base).expanduser().is_dir() or base.startswith((".", "/", "~")) or base.count("/") != 1
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components import layout
+from components import config, layout
 from components.schema import Example, Message
 
 
@@ -142,6 +142,49 @@ def load(name: str, root: Path = Path(".")) -> Task:
     if task.name != name:
         raise TaskError(f"{file}: name is {task.name!r} but the folder is {name!r}")
     return task
+
+
+def parameters(
+    name: str | None = None, root: Path = Path("."), overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """params.yaml as it holds for a task: the project's, the task's base and own params.yaml over it, then `overrides`.
+
+    Args:
+        name: the task; None for the one that params.yaml names.
+
+    Raises:
+        ConfigError: the result is impossible (file, key, value and what is allowed are named).
+        TaskError: task.yaml is wrong.
+    """
+    file = root / layout.PARAMS
+    name = name or config.load(file).task
+    config.load(file)
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if (root / layout.task_folder(name) / "task.yaml").exists():
+        base = load(name, root).base
+        values = _merge(values, {"model": {"base": base}} if base else {})
+    own = root / layout.task_folder(name) / "params.yaml"
+    if own.exists():
+        try:
+            of_task = yaml.safe_load(own.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise config.ConfigError(f"{own} is not readable YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(of_task, dict) or {"task", "turn"} & set(of_task):
+            raise config.ConfigError(f"{own} must be a mapping of params.yaml's keys without task and turn")
+        values = _merge(values, of_task)
+        config.parse(values, f"{layout.PARAMS} with {own}")
+    values = _merge(values, {"task": name, **(overrides or {})})
+    config.parse(values, "the turn's params.yaml")
+    return values
+
+
+def _merge(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping) and key != "turn"
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def generator(name: str) -> Generator | None:

@@ -17,7 +17,7 @@ from components.schema import Dropped, Example
 log = logging.getLogger("examples")
 
 LEFT_OUT = {
-    "too long": "left out because they are longer than model.context (a larger one can stand in the task's params.yaml)",
+    "too long": "left out because they are longer than model.context (raise it in the task's params.yaml)",
     "examples": "left out as empty, repeated or no valid answer",
 }
 

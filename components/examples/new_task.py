@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,8 +26,16 @@ _SUGGESTIONS = 3
 _SUGGESTION_LENGTH = 300
 
 
-def write_task(name: str, imported: Imported, schema: Path | None, base: str | None, root: Path) -> Path:
-    """Write tasks/<name>/ (task.yaml, examples.jsonl, and schema.py where one is given), whole or not at all.
+def write_task(
+    name: str,
+    imported: Imported,
+    schema: Path | None,
+    base: str | None,
+    root: Path,
+    parameters: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write tasks/<name>/ (task.yaml, examples.jsonl, schema.py where one is given, params.yaml where
+    `parameters` differ from the project's), whole or not at all.
 
     The kind of answer is inferred: `json` where every answer is a JSON object, `label` where
     the answers are few short values, else `text`. A system message that all rows share
@@ -66,6 +74,8 @@ def write_task(name: str, imported: Imported, schema: Path | None, base: str | N
         files.write_rows(temporary / "examples.jsonl", rows)
         if schema is not None:
             shutil.copyfile(source, temporary / "schema.py")
+        if parameters:
+            files.write_text(temporary / "params.yaml", yaml.safe_dump(dict(parameters), sort_keys=False))
         files.write_text(
             temporary / "task.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
         )

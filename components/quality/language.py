@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -36,6 +37,28 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
     # Close relatives (Arabic and its dialects) share the probability between them.
     sure = p_first if second in languages else p_first + p_second
     return str(first) if sure >= SURE else None
+
+
+def languages_of(texts: Sequence[str], most_others: float, sample: int = 1000) -> list[str]:
+    """The languages that texts are surely in, most frequent first, until at most `most_others` are in another one.
+
+    Looks at `sample` of the texts, evenly spread. Texts too short to tell say nothing; [] where all are.
+    """
+    long = [text for text in texts if len(_NO_LETTER.sub("", text)) >= LETTERS]
+    looked_at = long[:: max(1, len(long) // sample)]
+    counts: Counter[str] = Counter()
+    for text in looked_at:
+        language, probability = _identifier().rank(text)[0]
+        if probability >= SURE:
+            counts[str(language)] += 1
+    found: list[str] = []
+    left = counts.total()
+    for language, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if left <= most_others * len(looked_at):
+            break
+        found.append(language)
+        left -= count
+    return found
 
 
 @cache

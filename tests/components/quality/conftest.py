@@ -13,7 +13,6 @@ from components import config, files, layout
 from components.schema import Example
 from tests.components.curation.conftest import example, sentence
 
-
 Write = Callable[..., config.Settings]
 SCHEMA = "from pydantic import BaseModel\n\nclass Note(BaseModel):\n    word: str\n    count: int\n"
 
