@@ -39,8 +39,8 @@ def main() -> None:
         sys.exit("screenshots: playwright is missing: pip install -e '.[dev]'")
     arguments.into.mkdir(parents=True, exist_ok=True)
     try:
-        for path in take(arguments.url, arguments.into, browser, arguments.ask, arguments.dark, arguments.seconds):
-            print(path)
+        for picture in take(arguments.url, arguments.into, browser, arguments.ask, arguments.dark, arguments.seconds):
+            print(picture)
     except Error as error:
         sys.exit(f"screenshots: {arguments.url}: {error.message.splitlines()[0]}")
 

@@ -56,7 +56,7 @@ class Service:
         self.log = folder / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True, seconds: float = 90) -> Service:
+    def start(self, *, ready: bool = True, seconds: float = 180) -> Service:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "serving", "--port", str(self.port)]
         with self.log.open("ab") as log:
@@ -64,7 +64,7 @@ class Service:
         self.wait(200 if ready else 503, seconds)
         return self
 
-    def wait(self, status: int, seconds: float = 60) -> dict[str, object]:
+    def wait(self, status: int, seconds: float = 120) -> dict[str, object]:
         """Until /readyz says so."""
         until = time.monotonic() + seconds
         seen = "no answer"
