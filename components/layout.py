@@ -35,7 +35,8 @@ def snapshots(task: str) -> Path:
 
 def curated(task: str) -> Path:
     """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
-    replay.jsonl (old rows never taught: what replay must preserve), target.jsonl (this turn's
+    replay.jsonl (old rows that no adapter is
+    taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (this turn's
     locked feedback), regression.jsonl (locked in earlier turns). Beside them preferences.jsonl
     (Preference), review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
     return Path("data") / task / "curated"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from components import chat, golden, layout
 from components.config import EvaluateSettings, places
+from components.evaluation.answers import Answers
 from components.evaluation.generation import answer_losses, generate, latencies, load_merged
 from components.evaluation.metrics import score
 from components.evaluation.verdict import SetResult
@@ -111,7 +112,7 @@ def answer(
     adapter: Path | None,
     name: str,
 ) -> ModelResult:
-    """One model's greedy answer to every example; a prompt that stands in several sets is answered once."""
+    """One model's greedy answer to every example; what it was asked before is not asked again."""
     tokenizer = version_tokenizer(base, adapter)
     model = load_merged(base, adapter)
     end = chat.end_of_turn_id(tokenizer)
@@ -119,17 +120,22 @@ def answer(
     if adapter is not None:
         result.parity = golden.differences(model, tokenizer, golden.read(adapter))
     prompts = {e.prompt: chat.prompt_ids(tokenizer, e.prompt) for s in sets for e in s.examples}
-    progress = Progress(f"answers of the {name}", len(prompts))
-    ids = generate(
+    before = Answers(base, adapter, settings.max_new_tokens)
+    asked = [ids for ids in prompts.values() if before.of(ids) is None]
+    if len(asked) < len(prompts):
+        log.info("%d of %d answers of the %s are known", len(prompts) - len(asked), len(prompts), name)
+    progress = Progress(f"answers of the {name}", len(asked))
+    answers = generate(
         model,
-        list(prompts.values()),
+        asked,
         end=end,
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
         progress=progress.advance,
     )
     progress.close()
-    texts = dict(zip(prompts, (str(tokenizer.decode(row, skip_special_tokens=True)) for row in ids), strict=True))
+    before.keep(asked, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
+    texts = {prompt: before.of(ids) or "" for prompt, ids in prompts.items()}
     for s in sets:
         result.answers[s.name] = [texts[e.prompt] for e in s.examples]
         sample = sorted(s.examples, key=lambda e: e.id)[: settings.perplexity_rows]
