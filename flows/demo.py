@@ -23,6 +23,7 @@ from components.task import load as load_task
 from flows import environment, stack
 from flows.borrowed import borrow, give_back
 from flows.by_hand import getting_ready
+from flows.lock import hold
 from flows.results import Result
 from flows.terminal import Terminal, time_line, verdict_table
 
@@ -128,6 +129,8 @@ def run(root: Path, places: Places) -> None:
     servers = Servers(root, places)
     terminal = Follower(console, servers, needed=True)
     with ExitStack() as ended:
+        # two would send every message twice
+        ended.enter_context(hold(places.home / "demo" / "lock", "another demo", "cancel"))
         ended.callback(servers.stop)
         with (
             terminal.running("The first model"),

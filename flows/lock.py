@@ -26,7 +26,19 @@ def one_turn(
     Raises:
         Busy: another process holds it and `when_busy` is `cancel`; the holder is named.
     """
-    path = home / "turn.lock"
+    with hold(home / "turn.lock", who, when_busy, say, why=f" (improve.when_busy: {when_busy})"):
+        yield
+
+
+@contextmanager
+def hold(
+    path: Path, who: str, when_busy: Literal["wait", "cancel"], say: Callable[[str], None] = print, why: str = ""
+) -> Iterator[None]:
+    """Hold a lock file and name ourselves in it.
+
+    Raises:
+        Busy: as `one_turn`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as lock:
         told = False
@@ -36,11 +48,11 @@ def one_turn(
                 break
             except BlockingIOError:
                 lock.seek(0)
-                holder = lock.read().strip() or "another turn"
+                holder = lock.read().strip() or "another one"
                 if when_busy == "cancel":
-                    raise Busy(f"{holder} is running; this one is cancelled (improve.when_busy: cancel)") from None
+                    raise Busy(f"{holder} is running; this one is cancelled{why}") from None
                 if not told:
-                    say(f"{holder} is running; waiting for it to end (improve.when_busy: wait)")
+                    say(f"{holder} is running; waiting for it to end{why}")
                     told = True
                 time.sleep(0.5)
         try:

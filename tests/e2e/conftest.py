@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import Project, copy
+from tests.e2e.project import Project, copy, reuse
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    made = copy(tmp_path_factory.mktemp("e2e") / "project")
+    there = os.environ.get("SAQIA_E2E_PROJECT")  # one that an earlier run left, to work on the later tests
+    made = reuse(Path(there)) if there else copy(tmp_path_factory.mktemp("e2e") / "project")
     yield made
     subprocess.run(
         [sys.executable, "-m", "flows.cli", "down"], cwd=made.root, env=made.env, check=False, capture_output=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -57,6 +58,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             process_group=0,
+            # a shell that runs the tests in the background has it ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def saqia(self, *arguments: str, code: int = 0) -> str:
@@ -97,15 +100,18 @@ def copy(folder: Path) -> Project:
     """Copy the project as it is here now, make `parcels` its task, and commit that."""
     shutil.copytree(ROOT, folder, ignore=_ignored, symlinks=True)
     shutil.copytree(PARCELS, folder / "tasks" / "parcels", ignore=shutil.ignore_patterns("params.yaml", "__pycache__"))
-    ports = free_ports(3)
-    project = Project(
-        folder, dict(zip(("SAQIA_PORT", "SAQIA_PREFECT_PORT", "SAQIA_MLFLOW_PORT"), map(str, ports), strict=True))
-    )
+    project = reuse(folder)
     project.set_params(task="parcels", **yaml.safe_load((PARCELS / "params.yaml").read_text(encoding="utf-8")))
     project.git("init", "--quiet", "--initial-branch", "main")
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "a project of the tests' own")
     return project
+
+
+def reuse(folder: Path) -> Project:
+    """A copy that is there, with ports of its own."""
+    ports = map(str, free_ports(3))
+    return Project(folder, dict(zip(("SAQIA_PORT", "SAQIA_PREFECT_PORT", "SAQIA_MLFLOW_PORT"), ports, strict=True)))
 
 
 def free_ports(count: int) -> list[int]:
