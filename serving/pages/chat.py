@@ -95,7 +95,8 @@ def build(runtime: Runtime) -> gr.Blocks:
                     "" if history_now is not history else message,
                     answered,
                     gr.update(visible=answered is not None),
-                    gr.update(visible=False),
+                    # The last update must not close what a quick person has opened already.
+                    gr.update(visible=False) if answered is None else gr.update(),
                     gr.update(visible=not history_now and bool(task.suggestions)),
                     line,
                 )
