@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -36,6 +37,19 @@ def write_not_used(folder: Path, base: str) -> None:
 EXPECTED = (StageError, config.ConfigError, DataError, TaskError, ModelError)
 
 
+def said_by_system(error: OSError) -> str:
+    """One line for what the operating system refused, and what to do about it."""
+    where = error.filename or f"a file under {Path.cwd()}"
+    remedy = {
+        errno.ENOSPC: "free some space and run it again",
+        errno.EDQUOT: "free some space and run it again",
+        errno.EROFS: "make it writable, or move the state with SAQIA_HOME",
+        errno.EACCES: "give this user the right to it, or move the state with SAQIA_HOME",
+    }.get(error.errno or 0, "")
+    said = f"{error.strerror or error}: {where}"
+    return f"{said}; nothing is half-written: {remedy}" if remedy else said
+
+
 def run(main: Callable[[config.Settings], None]) -> None:
     """Run a stage and exit: 0 when done, 1 with one line on standard error when it can't.
 
@@ -52,6 +66,8 @@ def run(main: Callable[[config.Settings], None]) -> None:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; run it again to carry on")
+    except OSError as error:
+        sys.exit(f"{name}: {said_by_system(error)}")
     except Exception as error:
         log = config.places().home / "logs" / f"{name}.log"
         where = f"; the stack trace is in {log}"

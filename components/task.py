@@ -130,6 +130,8 @@ def load(name: str, root: Path = Path(".")) -> Task:
     file = root / layout.task_folder(name) / "task.yaml"
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TaskError(f"{file} must be a mapping: name, title, answer, …")
         task = Task.model_validate(values)
     except FileNotFoundError:
         there = sorted(p.parent.name for p in (root / "tasks").glob("*/task.yaml"))
@@ -137,7 +139,7 @@ def load(name: str, root: Path = Path(".")) -> Task:
     except ValidationError as error:
         first = error.errors()[0]
         raise TaskError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TaskError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
     if task.name != name:
         raise TaskError(f"{file}: name is {task.name!r} but the folder is {name!r}")

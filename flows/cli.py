@@ -248,6 +248,10 @@ def main(arguments: list[str] | None = None) -> Any:
 
         if isinstance(error, (*EXPECTED, NoProject)):
             sys.exit(f"saqia: {error}")
+        if isinstance(error, OSError):
+            from components.stage import said_by_system
+
+            sys.exit(f"saqia: {said_by_system(error)}")
         import traceback
 
         from components import config

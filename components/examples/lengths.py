@@ -25,7 +25,9 @@ class Context:
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self._folder)
+        tokenizer = load_tokenizer(self._folder)
+        tokenizer.model_max_length = int(1e30)  # else it warns of the very rows that are looked for
+        return tokenizer
 
     def excess(self, messages: Sequence[Message]) -> str | None:
         """Why a conversation with its answer does not fit, or None where it does.

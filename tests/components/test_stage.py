@@ -1,0 +1,59 @@
+"""A stage that cannot work says so in one line, whatever it was that failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def examples_stage(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "components.examples"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SAQIA_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe: [", "task.yaml is not readable YAML"),
+        (b"- a\n", "task.yaml must be a mapping"),
+        (b"{name: other, title: X, answer: text}\n", "name is 'other' but the folder is 'x'"),
+    ],
+)
+def test_a_broken_task_yaml_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "tasks" / "x").mkdir(parents=True)
+    (tmp_path / "tasks" / "x" / "task.yaml").write_bytes(content)
+    (tmp_path / "params.yaml").write_text("task: x\n")
+    done = examples_stage(tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line_with_what_to_do() -> None:
+    """/dev/full answers every write with ENOSPC, as a full disk does."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    program = (
+        "from components import stage\n"
+        "def main(settings):\n"
+        "    with open('/dev/full', 'w') as out:\n"
+        "        out.write('x' * 100000)\n"
+        "stage.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "free some space" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
