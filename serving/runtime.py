@@ -141,5 +141,5 @@ def engine_maker(settings: Settings) -> EngineMaker:
 
 
 def settings_here() -> Settings:
-    """params.yaml of the working directory."""
-    return config.load()
+    """params.yaml of the working directory, with the task's own base and parameters over it."""
+    return config.parse(task.parameters())
