@@ -93,6 +93,7 @@ def _improve(root: Path, name: str, places: config.Places, store: Store) -> Stat
     reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
     state = _decide(store, turn, version, verdict, champion, places, made.settings())
     artifacts.verdict(version, verdict, str(reports), state.message or "")
+    workspace.remove_stopped(made)
     workspace.remove(made)
     return state
 

@@ -73,6 +73,7 @@ async def work(root: Path, places: config.Places) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request: 43,000 a day
     root = environment.project_root()
     places = config.places(root)
     environment.enter(places)

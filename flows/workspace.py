@@ -161,6 +161,14 @@ def remove(workspace: Workspace) -> None:
     _remove_folder(workspace.project, workspace.root)
 
 
+def remove_stopped(workspace: Workspace) -> None:
+    """Remove the folders of the task's earlier turns, which were kept because a gate stopped them."""
+    kind = workspace.name.rpartition("-")[0]
+    for folder in workspace.root.parent.glob(f"{kind}-[0-9]*"):
+        if folder.name < workspace.name:
+            _remove_folder(workspace.project, folder)
+
+
 @contextlib.contextmanager
 def checked_out(project: Path, commit: str, name: str, task: str, places: config.Places) -> Iterator[Workspace]:
     """A recorded commit in a folder of its own, exactly as it was, removed afterwards: for rebuilding a version.

@@ -143,3 +143,14 @@ def test_reports_are_kept_by_name(project: Path, places: config.Places) -> None:
     kept = workspace.keep_reports(made, "version-1")
     assert (kept / "report.html").read_text() == "x"
     assert (kept / "base" / "loss.csv").read_text() == "y"
+
+
+def test_a_turn_that_ended_takes_the_folders_of_stopped_ones_before_it_along(
+    project: Path, places: config.Places
+) -> None:
+    stopped, other, now, later = (
+        workspace.prepare(project, name, "intake", places=places)
+        for name in ("intake-turn-0001", "clinic-turn-0001", "intake-turn-0002", "intake-turn-0003")
+    )
+    workspace.remove_stopped(now)
+    assert [made.root.exists() for made in (stopped, other, now, later)] == [False, True, True, True]
