@@ -18,8 +18,20 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 def test_the_command_page_is_what_the_command_says(tmp_path: Path) -> None:
     page = tmp_path / "cli.md"
     subprocess.run(
-        [sys.executable, "-m", "typer", "flows.cli", "utils", "docs"]
-        + ["--name", "saqia", "--title", "The saqia command", "--output", str(page)],
+        [
+            sys.executable,
+            "-m",
+            "typer",
+            "flows.cli",
+            "utils",
+            "docs",
+            "--name",
+            "saqia",
+            "--title",
+            "The saqia command",
+            "--output",
+            str(page),
+        ],
         cwd=ROOT,
         check=True,
         capture_output=True,
