@@ -196,6 +196,8 @@ def test_up_shows_every_page_and_status_tells_what_runs(stack: Project) -> None:
     }
     ready = stack.url("SAQIA_PORT") + "/readyz"
     until(lambda: httpx.get(ready, timeout=30).status_code == 200, "the service has loaded the champion")
+    chat = stack.url("SAQIA_PORT") + "/ui/"  # opens behind the API, and says 503 with a page that reloads until then
+    until(lambda: httpx.get(chat, timeout=30).status_code == 200, "the chat page is open")
     for program, paths in pages.items():
         for path in paths:
             answer = httpx.get(stack.url(program) + path, follow_redirects=True, timeout=30)
