@@ -229,6 +229,10 @@ def _pages(places: Places) -> None:
             typer.echo(f"  {what:<26} {program.url}{path}")
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended: 128 + SIGINT."""
+
+
 def _interrupted(signum: int, frame: Any) -> None:
     """Being asked to end is treated like Ctrl-C: what was started for this command ends with it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -240,8 +244,12 @@ def main(arguments: list[str] | None = None) -> Any:
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         return app(arguments)
-    except KeyboardInterrupt:
-        sys.exit("saqia: interrupted; run the same command again to carry on")
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # typer turns Ctrl-C into exit code 130, as shells do, without a word on what to do
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
+        print("saqia: interrupted; run the same command again to carry on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         from components.stage import EXPECTED
         from flows.environment import NoProject
