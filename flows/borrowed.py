@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,19 @@ def give_back(places: Places, name: str) -> None:
     _unmark(places, name)
     found = stack.running(places, name)
     if found is not None and not found.stays and not _used(places, name):
+        if name == "prefect":
+            _deliver()
         stack.stop(places, name)
+
+
+def _deliver() -> None:
+    """Have Prefect's client send what it still holds back; with its server gone it would try for over a minute."""
+    if "prefect.flow_engine" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        for worker in (APILogWorker, EventsWorker):
+            worker.drain_all(timeout=10)
 
 
 def keep(places: Places, name: str) -> None:

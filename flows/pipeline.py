@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import graphlib
 import json
+import logging
 import os
 import queue
 import signal
@@ -46,6 +47,7 @@ def graph(workspace: Workspace) -> list[Node]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    logging.getLogger("dvc.rwlock").setLevel(logging.ERROR)  # a killed turn's lock is no news: it heals itself
     try:
         repo = Repo(str(workspace.root), _wait_for_lock=True)
         _restore(repo)

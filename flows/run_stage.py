@@ -75,6 +75,7 @@ def main(arguments: list[str]) -> None:
     for handler in logger.handlers:
         handler.setLevel(logging.WARNING)
     logger.addHandler(restored)
+    logging.getLogger("dvc.rwlock").setLevel(logging.ERROR)
     report = reproduce(name)
     if report["outcome"] == "ran" and restored.seen:
         report["outcome"] = "cached"

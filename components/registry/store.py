@@ -45,6 +45,10 @@ def client() -> MlflowClient:
     uri = tracking_uri()
     if uri not in _opened:
         _opened[uri] = _open(uri)
+    import mlflow
+
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)  # models:/ addresses are looked up there, whatever the client was opened with
     return _opened[uri]
 
 

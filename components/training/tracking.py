@@ -56,7 +56,6 @@ class Run:
         import mlflow
         from mlflow.entities import Param, RunTag
 
-        mlflow.set_tracking_uri(uri)
         self._client = client = mlflow.MlflowClient(uri)
         if self._resumed:
             try:

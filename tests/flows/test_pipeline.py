@@ -154,10 +154,11 @@ driver()
 """
 
 
-@pytest.mark.parametrize("victim", ["flow", "dvc"])
+@pytest.mark.parametrize(("victim", "shell"), [("flow", "/bin/sh"), ("dvc", "/bin/sh"), ("dvc", "/bin/bash")])
 def test_killing_the_flow_or_dvc_leaves_no_stage_running(
-    project: Path, places: config.Places, prefect_server: int, victim: str
+    project: Path, places: config.Places, prefect_server: int, victim: str, shell: str
 ) -> None:
+    """DVC runs a stage through $SHELL; bash becomes the stage, dash stays between the two."""
     pid_file = project.parent / "pid"
     tie = "from components.stage import end_with_parent; end_with_parent()" if victim == "dvc" else ""
     (project / "first.py").write_text(SLEEPER.format(pid=str(pid_file), tie=tie))
@@ -165,7 +166,7 @@ def test_killing_the_flow_or_dvc_leaves_no_stage_running(
     own = config.Places(home=places.home, prefect_port=prefect_server).absolute(project)
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(project), str(places.home)],
-        env={**os.environ, **environment.variables(own), "SAQIA_PREFECT_PORT": str(prefect_server)},
+        env={**os.environ, **environment.variables(own), "SAQIA_PREFECT_PORT": str(prefect_server), "SHELL": shell},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
