@@ -9,7 +9,7 @@ SAQIA_DATABASE_URL names a PostgreSQL. Threads and processes may share one store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from components import config
 from components.config import SnapshotReference
 from components.feedback import tables
+from components.feedback.answers import AnswerTable
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
 from components.feedback.migrate import migrate
 from components.schema import Feedback, FeedbackRow, Interaction, Record
@@ -82,6 +83,11 @@ class Store:
                 raise StoreError(f"feedback store: {folder} cannot be made: {error.strerror}") from None
         migrate(self._engine)
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The database itself, for what else is kept in it (keys, structured answers)."""
+        return self._engine
+
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
@@ -94,8 +100,12 @@ class Store:
 
     # What was served -------------------------------------------------------------------
 
-    def add_interaction(self, interaction: Interaction) -> None:
-        """Keep one served answer; the same one again changes nothing.
+    def add_interaction(
+        self, interaction: Interaction, structured: tuple[AnswerTable, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Keep one served answer, and in the same commit its row in a table of structured answers.
+
+        The same interaction again changes nothing.
 
         Raises:
             StoreError: another answer has this id.
@@ -106,6 +116,9 @@ class Store:
             found = self._interaction(connection, interaction.id)
             if found is None:
                 connection.execute(sa.insert(tables.interactions), values)
+                if structured is not None:
+                    table, row = structured
+                    table.insert(connection, interaction, row)
             elif (found.messages, found.answer) != (interaction.messages, values["answer"]):
                 raise StoreError(f"interaction {interaction.id!r} is already stored with another content")
 

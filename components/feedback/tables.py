@@ -114,3 +114,34 @@ turns = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(50), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("hint", String(20), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Index(
+        "uq_api_keys_one_live_name",
+        "name",
+        unique=True,
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+)
+
+answer_tables = Table(
+    "answer_tables",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("schema_sha256", String(64), nullable=False),
+    Column("schema", JSON, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("task", "schema_sha256"),
+)
