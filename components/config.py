@@ -186,6 +186,18 @@ class ServingSettings(Section):
     max_body_mb: float = Field(4, gt=0)
     loaded_versions: int = Field(2, ge=1)
     """Versions loaded because a request named them, beside the champion and the one before it."""
+    api_keys: Literal["elsewhere", "always"] = "elsewhere"
+    """elsewhere: needed by whoever does not come over this machine's loopback; always: also there (behind a proxy)."""
+    requests_per_minute: int = Field(3000, ge=0)
+    """Per key; 0 is without limit. Who needs no key has no limit."""
+    tokens_per_minute: int = Field(1_000_000, ge=0)
+    """Prompt and answer tokens per key; 0 is without limit."""
+    log_messages: bool = False
+    """Write what was asked and answered into the log, too."""
+    mirror: Literal["none", "mlflow"] = "none"
+    """Copy every answer to MLflow as a trace, in the background; the database stays the record."""
+    mirror_queue: int = Field(1000, ge=1)
+    """Answers that may wait for the mirror; more are dropped from it, and counted."""
 
 
 class Settings(Section):

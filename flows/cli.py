@@ -189,6 +189,45 @@ def reproduce(
     rebuild(root, places, task, version, force)
 
 
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may use the service from other machines.")
+app.add_typer(keys_app, name="keys", rich_help_panel="The stack")
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="The person or program that will use it.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="use, review or admin; may be given several times [default: use].")
+    ] = None,
+) -> None:
+    """Make a key and print it, once: only its hash is kept.
+
+    **use**: ask models and say what is right about their answers; **review**: what reviewers do; **admin**: everything.
+    """
+    _, places = _enter()
+    from flows import keys
+
+    keys.create(places, name, scope or ["use"])
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """Every key that was made: its first characters, its scopes, and whether it still opens anything."""
+    _, places = _enter()
+    from flows import keys
+
+    keys.show(places)
+
+
+@keys_app.command("revoke")
+def revoke_key(which: Annotated[str, typer.Argument(help="A key's id or name.")]) -> None:
+    """Make a key worthless; a running service refuses it within seconds."""
+    _, places = _enter()
+    from flows import keys
+
+    keys.revoke(places, which)
+
+
 def _enter(**ports: int | None) -> tuple[Path, Places]:
     """The project's root and places, with this process's environment set before anything reads it."""
     from components import config

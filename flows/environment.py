@@ -77,3 +77,8 @@ def mlflow_url(places: config.Places) -> str:
 def service_url(places: config.Places) -> str:
     """The service: chat page at /, API under /v1."""
     return f"http://{places.host}:{places.port}"
+
+
+def api_key() -> str:
+    """The key that this machine's own programs send: SAQIA_API_KEY, needed only where `serving.api_keys` is always."""
+    return os.environ.get("SAQIA_API_KEY", "none")

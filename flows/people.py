@@ -103,7 +103,9 @@ def ask(
 
     async def all_of_them() -> None:
         limit = asyncio.Semaphore(CLIENTS)
-        async with openai.AsyncOpenAI(base_url=f"{environment.service_url(places)}/v1", api_key="none") as client:
+        async with openai.AsyncOpenAI(
+            base_url=f"{environment.service_url(places)}/v1", api_key=environment.api_key()
+        ) as client:
 
             async def one(example: Example) -> None:
                 async with limit:
@@ -153,7 +155,8 @@ def correct(
     async def all_of_them() -> None:
         nonlocal said
         limit = asyncio.Semaphore(CLIENTS)
-        async with httpx.AsyncClient(base_url=environment.service_url(places), timeout=60) as client:
+        sent = {"Authorization": f"Bearer {environment.api_key()}"}
+        async with httpx.AsyncClient(base_url=environment.service_url(places), headers=sent, timeout=60) as client:
 
             async def one(number: int, row: Asked) -> None:
                 nonlocal said

@@ -3,7 +3,7 @@
 `bentoml serve serving.service:Saqia` runs the same service; its supervisor imports the whole
 service once more, only to read settings that are known here, which made the start a third slower.
 Binds 127.0.0.1 unless told otherwise; address and port come from the flags, else from SAQIA_HOST
-and SAQIA_PORT.
+and SAQIA_PORT. An address that other machines reach is refused while there is no API key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 from components import config
+from components.stage import StageError, end_with_parent
+from serving.access.binding import Exposed, check
 
 RESTART_SECONDS = 1.0
 """Pause before a worker that died is started again."""
@@ -34,10 +36,11 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config.load()
+        check(arguments.host, arguments.port)
         listener = bind(arguments.host, arguments.port)
-    except (config.ConfigError, OSError) as error:
+    except (config.ConfigError, StageError, Exposed, OSError) as error:
         sys.exit(f"serving: {error}")
-    os.environ.update(places.as_env())
+    os.environ.update(places.model_copy(update={"host": arguments.host, "port": arguments.port}).as_env())
     os.environ.setdefault("BENTOML_HOME", str(places.home / "bentoml"))
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _metrics_folder(places.home, arguments.port))
     sys.exit(supervise(listener))
@@ -92,8 +95,6 @@ def supervise(listener: socket.socket) -> int:
 
 def work(listener: socket.socket) -> None:
     """Become BentoML's worker. Never returns; dies with its parent, however that dies."""
-    from components.stage import end_with_parent
-
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     end_with_parent()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from components import config, registry, task
 from components.config import Settings
 from components.feedback.store import Store
 from components.task import Task
+from serving.access.keyring import KeyRing
+from serving.access.limits import Limits
 from serving.engine.interface import Engine
 from serving.rollout import Rollout, Source
 from serving.versions import Versions
@@ -26,6 +29,17 @@ class Runtime:
     store: Store
     versions: Versions
     rollout: Rollout
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """Who may ask."""
+        return KeyRing(self.store)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """How much each key may ask."""
+        serving = self.settings.serving
+        return Limits(serving.requests_per_minute, serving.tokens_per_minute)
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """May traffic come? With the reason and what is known about each version."""

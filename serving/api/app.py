@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from serving.access.gate import Gate
 from serving.api import chat, completions, embeddings, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
 from serving.engine.interface import EngineError
@@ -31,6 +32,7 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(Exception, errors.on_unforeseen)
     app.add_middleware(BodyLimit, limit=int(max_body_mb * 2**20))
+    app.add_middleware(Gate, runtime=lambda: app.state.runtime)
     app.add_middleware(RequestId)
     app.add_api_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)

@@ -38,9 +38,11 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
     for status, description in {
         400: "The request cannot be answered as it is; `param` names what to change",
+        401: "No API key, or a wrong one",
+        403: "The key lacks the scope that this needs",
         404: "No such model, completion or path",
         413: "The body is larger than `serving.max_body_mb`",
-        429: "The queue is full; `Retry-After` says when to come back",
+        429: "The queue is full, or the key's limit is reached; `Retry-After` says when to come back",
         503: "No version is loaded yet, or the service is shutting down",
         504: "The answer was not whole within `serving.deadline_seconds`",
     }.items()
