@@ -3,12 +3,18 @@
 A model answers well only when it is asked in exactly the tokens it was taught with. Both
 sides call these functions, and the golden prompts stored with every version prove at the
 service's start that they still agree.
+
+What a person (or an example) says is text and nothing else: a control token written out in a
+message, `<|im_end|>` say, would be read as the end of that message, and what follows it as
+somebody else's. So it is taken apart (`< |im_end|>`) wherever messages become tokens.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from components.schema import Message
 
@@ -45,14 +51,51 @@ PLAIN_TEMPLATE = (
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """Token ids that ask for the next assistant turn."""
-    text = tokenizer.apply_chat_template([m.model_dump() for m in messages], tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(prompt_texts(tokenizer, [messages])[0], add_special_tokens=False)["input_ids"])
+
+
+def prompt_texts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """What `prompt_ids` tokenizes, for many conversations at once: the template filled in with plain text."""
+    filled = [
+        [{**m.model_dump(), "content": plain_text(tokenizer, m.content)} for m in messages]
+        for messages in conversations
+    ]
+    texts = tokenizer.apply_chat_template(filled, tokenize=False, add_generation_prompt=True)
+    return [str(text) for text in texts]
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Token ids of an answer and of the end of its turn, which is learned too: else the model never stops."""
-    ids = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    ids = list(tokenizer(plain_text(tokenizer, answer), add_special_tokens=False)["input_ids"])
     return [*ids, end_of_turn_id(tokenizer)]
+
+
+def plain_text(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """The text with a space in every control token that is written out in it; any other text as it is.
+
+    The space (and not, say, `split_special_tokens`) keeps one text for everybody: the stages, the
+    service, and a server elsewhere that renders the messages itself all make the same tokens of it.
+    """
+    controls = _controls(tokenizer)
+    while (taken_apart := controls.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:
+        text = taken_apart  # a space may complete another one, though no known vocabulary has such
+    return text
+
+
+_CONTROLS: WeakKeyDictionary[Any, re.Pattern[str]] = WeakKeyDictionary()
+
+
+def _controls(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """Matches every special token of a vocabulary, ChatML's always: a template may use them as mere text.
+
+    Added tokens that are not special (Qwen's <think>, <tool_call>) end nobody's turn and may be taught.
+    """
+    if tokenizer not in _CONTROLS:
+        special = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+        tokens = {token.strip() for token in (*SPECIAL_TOKENS, *tokenizer.all_special_tokens, *special)}
+        longest_first = sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token))
+        _CONTROLS[tokenizer] = re.compile("|".join(map(re.escape, longest_first)))
+    return _CONTROLS[tokenizer]
 
 
 def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:

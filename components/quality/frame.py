@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from components.chat import plain_text, prompt_texts
 from components.curation.near import question, question_key
 from components.files import DataError
 from components.quality import checks
@@ -130,10 +131,9 @@ def lengths(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Example]) -> list
     """Tokens of prompt and answer together, as `chat.example_ids` counts them, in batches because that is faster."""
     if not rows:
         return []
-    conversations = [[m.model_dump() for m in row.prompt] for row in rows]
-    prompts = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
-    asked = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
-    answered = tokenizer([row.answer for row in rows], add_special_tokens=False)["input_ids"]
+    asked = tokenizer(prompt_texts(tokenizer, [row.prompt for row in rows]), add_special_tokens=False)["input_ids"]
+    answers = [plain_text(tokenizer, row.answer) for row in rows]
+    answered = tokenizer(answers, add_special_tokens=False)["input_ids"]
     return [len(a) + len(b) + 1 for a, b in zip(asked, answered, strict=True)]
 
 
