@@ -1,32 +1,15 @@
 """Near-duplicate search that grows row by row: MinHash proposes, exact Jaccard decides.
 
-Banded MinHash (Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4): a pair
-of similarity s becomes a candidate with probability 1 - (1 - s^r)^b. Bands are chosen so
-that a pair at the limit is missed less than once in a million (at the default limit of
-0.8: once in twenty million); what is proposed is then compared exactly, so nothing is
-called a near-duplicate wrongly.
+The same hashes and bands as `components.examples.similarity`, so that splitting and curation
+call the same texts near.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from datasketch import MinHashLSH
 
-from datasketch import MinHash, MinHashLSH
-
-from components.examples.similarity import jaccard, shingles
+from components.examples.similarity import PERMUTATIONS, bands, jaccard, shingles, signature
 from components.schema import Example, Message
-
-PERMUTATIONS = 128
-MISSED = 1e-6
-
-
-def bands(near: float) -> tuple[int, int]:
-    """Number and length of the bands that miss a pair of similarity `near` with probability below MISSED."""
-    for r in range(PERMUTATIONS // 2, 1, -1):
-        b = PERMUTATIONS // r
-        if (1 - near**r) ** b < MISSED:
-            return b, r
-    return PERMUTATIONS, 1
 
 
 def asked(messages: tuple[Message, ...]) -> str:
@@ -84,14 +67,3 @@ def shingle_set(text: str) -> frozenset[str]:
     """A text's shingles; one without any word is compared as it is."""
     found = shingles(text)
     return found if found != frozenset([""]) else frozenset([" ".join(text.split())])
-
-
-@lru_cache(maxsize=65_536)
-def signature(found: frozenset[str]) -> MinHash:
-    """MinHash of a shingle set, remembered: most rows are looked up in several indexes."""
-    known = _EMPTY.copy()
-    known.update_batch([shingle.encode() for shingle in sorted(found)])
-    return known
-
-
-_EMPTY = MinHash(num_perm=PERMUTATIONS, seed=1)

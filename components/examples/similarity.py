@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from datasketch import MinHash, MinHashLSH
 
 NEAR = 0.8
 SHINGLE = 3
 """Words a shingle."""
-_PERMUTATIONS = 128
-_MISSED = 1e-6
+PERMUTATIONS = 128
+MISSED = 1e-6
+"""Most probability with which a pair at the limit may be missed."""
 _WORD = re.compile(r"\w+")
 
 
@@ -42,28 +44,39 @@ def near_pairs(texts: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, 
     """
     sets = [shingles(text) for text in texts]
     first: dict[frozenset[str], int] = {}
-    index = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(near))
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=bands(near))
     for j, found in enumerate(sets):
         if found in first:
             yield first[found], j, 1.0
             continue
         first[found] = j
-        signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
-        signature.update_batch([shingle.encode() for shingle in sorted(found)])
-        for i in sorted(index.query(signature)):
+        hashes = signature(found)
+        for i in sorted(index.query(hashes)):
             similarity = jaccard(sets[i], found)
             if similarity >= near:
                 yield i, j, similarity
-        index.insert(j, signature, check_duplication=False)
+        index.insert(j, hashes, check_duplication=False)
 
 
-def _bands(near: float) -> tuple[int, int]:
+def bands(near: float) -> tuple[int, int]:
     """Bands and rows a band: the most rows (fewest needless candidates) with which a pair is hardly ever missed.
 
     A pair of similarity s shares no band with probability (1 - s^rows)^bands.
     """
-    rows = max((r for r in range(1, 9) if (1 - near**r) ** (_PERMUTATIONS // r) <= _MISSED), default=1)
-    return _PERMUTATIONS // rows, rows
+    found = [r for r in range(1, PERMUTATIONS // 2 + 1) if (1 - near**r) ** (PERMUTATIONS // r) <= MISSED]
+    rows = max(found, default=1)
+    return PERMUTATIONS // rows, rows
+
+
+@lru_cache(maxsize=65_536)
+def signature(found: frozenset[str]) -> MinHash:
+    """MinHash of a shingle set, remembered: most rows are looked up in several indexes."""
+    known = _EMPTY.copy()
+    known.update_batch([shingle.encode() for shingle in sorted(found)])
+    return known
+
+
+_EMPTY = MinHash(num_perm=PERMUTATIONS, seed=1)
 
 
 def clusters(texts: Sequence[str], near: float = NEAR) -> list[int]:

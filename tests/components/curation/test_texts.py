@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.curation.near import NearIndex, bands, question_key
+from components.curation.near import NearIndex, question_key
 from components.curation.normalise import normalise
 from components.curation.scrub import scrubber
-from components.examples.similarity import jaccard, shingles
+from components.examples.similarity import bands, jaccard, shingles
 from tests.components.curation.conftest import sentence
 
 ALL = ("email", "phone", "id_number", "url", "ip", "credit_card")
