@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, ValidationError
 
+from components import tensors
 from components.chat import PLAIN_TEMPLATE
 from components.schema import Record
 
@@ -335,32 +336,22 @@ def tensor_hash(folder: Path) -> str:
     Raises:
         ModelError: there are no safetensors, or one cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
-
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(f"{folder} holds no .safetensors file")
     entries: list[tuple[str, bytes]] = []
     for file in files:
         try:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
-                    tensor = tensors.get_tensor(name).contiguous()
-                    digest = hashlib.sha256(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-                    digest.update(tensor.view(-1).view(dtype=_bytes_type()).numpy().data if tensor.numel() else b"")
-                    entries.append((name, digest.digest()))
-        except (SafetensorError, OSError) as error:
+            for tensor in tensors.read(file):
+                digest = hashlib.sha256(f"{tensor.name}|{tensor.dtype}|{tensor.shape}|".encode())
+                digest.update(tensor.content)
+                entries.append((tensor.name, digest.digest()))
+        except (tensors.TensorFileError, OSError) as error:
             raise ModelError(f"{file} cannot be read: {first_line(error)}") from None
     total = hashlib.sha256()
     for _, digest_bytes in sorted(entries):
         total.update(digest_bytes)
     return total.hexdigest()
-
-
-def _bytes_type():  # type: ignore[no-untyped-def]
-    import torch
-
-    return torch.uint8
 
 
 def first_line(error: BaseException) -> str:

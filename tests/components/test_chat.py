@@ -30,8 +30,8 @@ def another() -> PreTrainedTokenizerBase:
 
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdefghijklmnopqrstuvwxyz"]
     bpe = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))
-    bpe.pre_tokenizer = pre_tokenizers.Metaspace()  # type: ignore[assignment]
-    bpe.decoder = decoders.Metaspace()  # type: ignore[assignment]
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
+    bpe.decoder = decoders.Metaspace()
     bpe.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>", "[INST]")])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", unk_token="<unk>", additional_special_tokens=["[INST]"]
@@ -41,7 +41,7 @@ def another() -> PreTrainedTokenizerBase:
 
 
 def special_in(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
-    return [tokenizer.convert_ids_to_tokens(i) for i in ids if i in set(tokenizer.all_special_ids)]
+    return [str(tokenizer.convert_ids_to_tokens(i)) for i in ids if i in set(tokenizer.all_special_ids)]
 
 
 def test_a_message_that_spells_control_tokens_renders_the_control_tokens_of_one_message(
