@@ -38,6 +38,58 @@ class EvaluationSet(BaseModel):
     role: Literal["guard", "shown"]
 
 
+class Setting(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shot(Setting):
+    """One example to show: a message and the right answer to it."""
+
+    message: str
+    answer: str
+
+
+class FewShot(Setting):
+    """Examples shown as earlier turns; as many as fit into the context."""
+
+    choose: Literal["fixed", "nearest"] = "nearest"
+    """nearest: the training examples most like the question; fixed: always the same."""
+    shots: int = Field(4, ge=1, le=64)
+    examples: tuple[Shot, ...] = ()
+    """For `fixed`; without them, the first training examples."""
+
+
+class ChainOfThought(Setting):
+    """The model thinks before it answers; the thoughts are kept apart from the answer."""
+
+    instruction: str = (
+        "Think step by step first. Write your thoughts between <think> and </think>, then the answer and nothing else."
+    )
+    max_characters: int = Field(2000, ge=1, le=20_000)
+    """Longest thoughts, where a schema or labels make the form enforceable; never more than half of the room."""
+
+
+class SelfConsistency(Setting):
+    """Several samples; the answer that most of them give."""
+
+    samples: int = Field(5, ge=2, le=64)
+    temperature: float = Field(0.7, gt=0, le=2)
+    """Where the client sends none."""
+
+
+class Prompting(Setting):
+    """How the service asks the model when a client names the task and sends no system message.
+
+    Nothing set is zero-shot. The three go together.
+    """
+
+    constrain: bool = True
+    """The answer follows the task's schema, or is one of its labels, by grammar."""
+    few_shot: FewShot | None = None
+    chain_of_thought: ChainOfThought | None = None
+    self_consistency: SelfConsistency | None = None
+
+
 class Task(BaseModel):
     """task.yaml."""
 
@@ -58,6 +110,8 @@ class Task(BaseModel):
     """True where a simulated person (the generator's truth) corrects answers: the demo."""
     suggestions: tuple[str, ...] = ()
     """Prompts that the chat page offers to try."""
+    prompting: Prompting = Prompting()
+    """How the service asks: zero-shot unless it says otherwise."""
     base: str | None = None
     """The base that the task was made for (`saqia init --base`); `model.base` in params.yaml decides."""
 

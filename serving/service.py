@@ -6,12 +6,12 @@ One worker process holds the models; batching, not processes, is what serves man
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import runtime
+from serving import logs, runtime
+from serving.access.gate import Gate
 from serving.api import metrics
 from serving.api.app import create_app
 from serving.pages import Pages
@@ -19,6 +19,7 @@ from serving.pages import Pages
 settings = runtime.settings_here()
 app = create_app(settings.serving.max_body_mb)
 page = Pages()
+guarded_page = Gate(page, runtime=lambda: app.state.runtime, prefix="/ui")
 
 
 class Probes:
@@ -43,15 +44,13 @@ class Probes:
     # One line a request is enough, and ours holds the version and the request id.
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(page, path="/ui", name="ui")
+@bentoml.asgi_app(guarded_page, path="/ui", name="ui")
 @bentoml.asgi_app(app, path="/", name="api")
 class Saqia:
     """Serves the champion of the task that params.yaml names."""
 
     def __init__(self) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-        logging.getLogger("saqia").setLevel(logging.INFO)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logs.configure()
         app.state.runtime = runtime.start(settings)
 
     @bentoml.on_startup
@@ -65,6 +64,7 @@ class Saqia:
         self._opening.cancel()
         await page.close()
         await asyncio.to_thread(app.state.runtime.close)
+        await asyncio.to_thread(app.state.tracing.close)
 
 
 Saqia.add_asgi_middleware(Probes)  # type: ignore[attr-defined]  # the decorator makes it a bentoml.Service

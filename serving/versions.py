@@ -13,7 +13,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ class Served:
     fingerprint: str
     """Changes with the weights: OpenAI's `system_fingerprint`."""
     created: int = field(default_factory=lambda: int(time.time()))
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of its answers, as its manifest has it."""
 
     @property
     def name(self) -> str:
@@ -66,7 +68,8 @@ def read_served(task: str, version: str, folder: Path, engine: Engine, tokenizer
     """A version as its manifest describes it."""
     manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(f"{manifest['base']['sha256']} {manifest['adapter_sha256']}".encode()).hexdigest()
-    return Served(task, version, engine, tokenizer, str(manifest.get("system") or ""), f"fp_{digest[:12]}")
+    system = str(manifest.get("system") or "")
+    return Served(task, version, engine, tokenizer, system, f"fp_{digest[:12]}", schema=manifest.get("schema"))
 
 
 def read_base(task: str, folder: Path, engine: Engine) -> Served:
@@ -129,6 +132,11 @@ class Versions:
         """Every name that `resolve` takes now."""
         names = [served.name for served in self.all()]
         return names + ([self.task, f"{self.task}@champion"] if self.champion else [])
+
+    def helps(self, name: str) -> bool:
+        """Does the name stand for the task (or an alias of it), rather than for one version or the base?"""
+        task, _, which = name.partition("@")
+        return task == self.task and which in ("", "champion", *ALIASES)
 
     def registered(self, name: str) -> str | None:
         """The number or alias that a name means in the registry: `3` for `intake@3`; None where it means none."""

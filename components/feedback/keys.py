@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 
@@ -67,7 +67,7 @@ def create(engine: sa.Engine, name: str, scopes: Sequence[str]) -> tuple[ApiKey,
         id=f"key-{secrets.token_hex(4)}",
         name=name.strip(),
         hint=secret[: len(PREFIX) + 4],
-        scopes=tuple(cast(Scope, scope) for scope in SCOPES if scope in scopes),
+        scopes=tuple(scope for scope in SCOPES if scope in scopes),
         created_at=datetime.now(UTC),
     )
     table = tables.api_keys

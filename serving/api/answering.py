@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -14,19 +15,22 @@ from typing import Any
 
 from fastapi import Request as HttpRequest
 
+from components.feedback.answers import AnswerTable, Unstorable
 from components.feedback.store import StoreError
 from components.models import ModelError, first_line
 from components.schema import Interaction, Message
 from components.stage import StageError
+from serving.access.context import current
 from serving.api import metrics
 from serving.api.errors import ApiError, invalid, of_engine
 from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBody
 from serving.engine.grammar import GrammarError, json_grammar
 from serving.engine.interface import EngineError, Event, Finished, Request, Sampling
 from serving.runtime import Runtime
+from serving.tracing import count_tokens
 from serving.versions import NoVersionYet, Served, UnknownModel
 
-TASK_TEMPERATURE_SEEDS = 2**63
+log = logging.getLogger("saqia.answers")
 
 
 def runtime_of(request: HttpRequest) -> Runtime:
@@ -148,6 +152,7 @@ class Asked:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._served = served
+        self._context = current()
         self.request = Request(
             id=id,
             model=served.version,
@@ -173,6 +178,8 @@ class Asked:
                 event = await self._events.get()
                 if isinstance(event, Finished):
                     metrics.record(self.request, len(event.ids))
+                    to_first = self.request.first_token and self.request.first_token - self.request.submitted
+                    count_tokens(len(self.request.prompt), len(event.ids), to_first)
                     if event.error is not None:
                         raise of_engine(event.error)
                     yield event
@@ -189,13 +196,21 @@ class Asked:
         raise AssertionError("an engine ends every request")
 
     def _from_engine(self, event: Event) -> None:
+        if isinstance(event, Finished):  # also of a client that has gone: it was generated
+            self._context.spend(len(event.ids))
         # The loop is closed where the service went down before the engine did.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
 
 def submit_all(asked: Sequence[Asked]) -> None:
-    """All of them or none: a request for n answers does not get some."""
+    """All of them or none: a request for n answers does not get some.
+
+    Raises:
+        EngineError: the engine refuses.
+        ApiError: 429, the prompts are more tokens than the key has left this minute.
+    """
+    current().reserve(sum(len(prompt) for prompt in {one.request.prompt for one in asked}))
     for number, one in enumerate(asked):
         try:
             one.submit()
@@ -263,8 +278,11 @@ async def keep(
     id: str,
     messages: Sequence[Message],
     parameters: dict[str, object],
+    structured: bool = False,
 ) -> None:
     """Write one answer to the store; returns when it is on disk.
+
+    structured: also as a row of the task's table of answers, unless it is no valid answer.
 
     Raises:
         ApiError: 503, since an answer that nobody can speak of later must not look like any other.
@@ -282,12 +300,28 @@ async def keep(
         latency_ms=1000 * (time.monotonic() - asked.request.submitted),
         parameters=parameters,
     )
+    row = _row(runtime, interaction) if structured else None
     try:
-        await asyncio.to_thread(runtime.store.add_interaction, interaction)
+        await asyncio.to_thread(runtime.store.add_interaction, interaction, row)
     except StoreError as error:
         raise ApiError(
             503, f"The answer could not be stored: {error}", code="store_error", kind="server_error"
         ) from None
+
+    if structured:
+        metrics.ANSWERS.labels(served.version, "invalid" if row is None else "stored").inc()
+    runtime.mirror.add(interaction)
+    if runtime.settings.serving.log_messages:
+        said = {"messages": [message.model_dump() for message in messages], "answer": answer.text}
+        log.info("interaction", extra={"completion": id, "version": served.version, **said})
+
+
+def _row(runtime: Runtime, interaction: Interaction) -> tuple[AnswerTable, dict[str, Any]] | None:
+    """The answer as a row of the task's table; None where it is no valid answer."""
+    try:
+        return runtime.answers, runtime.answers.row(interaction.answer)
+    except Unstorable:
+        return None
 
 
 def headers(served: Served) -> dict[str, str]:

@@ -13,6 +13,7 @@ from serving.api import chat, completions, embeddings, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
 from serving.engine.interface import EngineError
 from serving.runtime import Runtime
+from serving.tracing import Traced, Tracing
 
 DESCRIPTION = """OpenAI's HTTP API over a model of your own: change the base URL of any OpenAI client.
 `POST /v1/feedback` takes what people say about an answer; it teaches the next version."""
@@ -33,6 +34,8 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
     app.add_exception_handler(Exception, errors.on_unforeseen)
     app.add_middleware(BodyLimit, limit=int(max_body_mb * 2**20))
     app.add_middleware(Gate, runtime=lambda: app.state.runtime)
+    app.state.tracing = Tracing()
+    app.add_middleware(Traced, tracing=app.state.tracing)
     app.add_middleware(RequestId)
     app.add_api_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)

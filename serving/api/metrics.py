@@ -24,6 +24,19 @@ DURATION = Histogram(
     ["version"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+INTER_TOKEN = Histogram(
+    "saqia_inter_token_seconds",
+    "Mean time between the tokens of an answer, after the first.",
+    ["version"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
+ANSWERS = Counter(
+    "saqia_structured_answers",
+    "Answers of requests with store: true; invalid ones are in no table of structured answers.",
+    ["version", "outcome"],
+)
+MIRROR = Counter("saqia_mirror", "Answers copied to MLflow, refused by it, or dropped before it.", ["outcome"])
+LIMITED = Counter("saqia_limited", "Requests refused by a key's limit or for want of a key or scope.", ["status"])
 QUEUE = Gauge("saqia_queue_depth", "Requests waiting for a place in the batch.", multiprocess_mode="livesum")
 BATCH = Gauge("saqia_batch_rows", "Rows in the running batch.", ["version"], multiprocess_mode="livesum")
 SERVING = Gauge("saqia_version_serving", "1 for the version that serves now.", ["version"], multiprocess_mode="max")
@@ -36,6 +49,9 @@ def record(request: Request, generated: int) -> None:
     COMPLETION_TOKENS.labels(version).inc(generated)
     if request.first_token is not None:
         TO_FIRST_TOKEN.labels(version).observe(request.first_token - request.submitted)
+        if generated > 1:
+            between = (time.monotonic() - request.first_token) / (generated - 1)
+            INTER_TOKEN.labels(version).observe(between)
     DURATION.labels(version).observe(time.monotonic() - request.submitted)
 
 

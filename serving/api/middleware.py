@@ -10,6 +10,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.access.context import CURRENT, Context
 from serving.api.metrics import REQUESTS
 
 log = logging.getLogger("saqia.access")
@@ -17,7 +18,7 @@ SAFE_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
 
 
 class RequestId:
-    """Gives every response `x-request-id` (the client's own where it sent a usable one) and logs one line of JSON.
+    """Gives every response `x-request-id` (the client's own where it sent a usable one) and logs one line.
 
     The line says who, what, how long and how it ended; never what the messages were.
     """
@@ -33,6 +34,8 @@ class RequestId:
         id = sent if SAFE_ID.match(sent) else f"req-{secrets.token_hex(12)}"
         began = time.monotonic()
         status, version = 500, ""
+        context = Context(id)
+        token = CURRENT.set(context)
 
         async def with_id(message: Message) -> None:
             nonlocal status, version
@@ -53,14 +56,15 @@ class RequestId:
                 endpoint = path if path in ENDPOINTS else "other"
                 REQUESTS.labels(endpoint, version or "none", str(status)).inc()
                 line = {
-                    "request": id,
                     "method": scope["method"],
                     "path": path,
                     "status": status,
                     "ms": round(1000 * (time.monotonic() - began), 1),
                     "version": version or None,
+                    "key": context.key.id if context.key else None,
                 }
-                log.info("%s", json.dumps(line))
+                log.info("answered", extra=line)
+            CURRENT.reset(token)
 
 
 ENDPOINTS = {"/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/feedback"}

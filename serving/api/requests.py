@@ -177,7 +177,7 @@ class ChatRequest(SamplingBody):
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
         None, max_length=16, description="Up to 16 pairs; kept with the interaction."
     )
-    store: bool | None = None
+    store: bool | None = Field(None, description="true: also keep the answer as a row of the task's table for SQL.")
     modalities: list[Literal["text"]] | None = None
     service_tier: Unused = None
     parallel_tool_calls: Unused = None

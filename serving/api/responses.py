@@ -22,6 +22,8 @@ class AnswerMessage(BaseModel):
     content: str | None
     refusal: str | None
     annotations: list[Any]
+    reasoning_content: str | None = None
+    """What the model thought first, where its task has it think (prompting.chain_of_thought)."""
 
 
 class ChatChoice(BaseModel):
@@ -29,6 +31,8 @@ class ChatChoice(BaseModel):
     message: AnswerMessage
     logprobs: dict[str, Any] | None
     finish_reason: Literal["stop", "length"]
+    vote_share: float | None = None
+    """Share of the samples that gave this answer, where its task has several vote (prompting.self_consistency)."""
 
 
 class ChatCompletion(BaseModel):

@@ -105,7 +105,7 @@ def finish_version(folder: Path, base: Path, model: Any, tokenizer: Any, *, meth
         "chat_template_sha256": "",
         "system": SYSTEM,
         "answer": "json",
-        "schema": SCHEMA,
+        "schema": None,
         "created_by": {},
     }
     (folder / "manifest.json").write_text(json.dumps({**values, **manifest}))
