@@ -6,10 +6,15 @@ own thread: any number of `Delta`s (only where the request streams), then one `F
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from components.golden import GoldenPrompt
+    from components.schema import Message
 
 BASE = "base"
 """The name under which the base model without any adapter answers."""
@@ -41,6 +46,27 @@ class Stopping(EngineError):
     """The engine is shutting down and takes no more requests."""
 
 
+class Unsupported(EngineError):
+    """The engine cannot do what a parameter asks for, and does not do something else instead."""
+
+    def __init__(self, engine: str, param: str, what: str) -> None:
+        super().__init__(f"the engine {engine} cannot do {what}; leave {param} out, or set serving.engine: auto")
+        self.param = param
+
+
+class Refused(EngineError):
+    """An upstream server refuses the request itself; its own words and parameter are passed on."""
+
+    def __init__(self, message: str, param: str | None, code: str | None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class BadGateway(EngineError):
+    """What answers here could not be reached, died, or gave no usable answer."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen, with OpenAI's meanings; the API has checked the ranges."""
@@ -57,6 +83,8 @@ class Sampling:
     """How many alternatives to report beside each token's log-probability; None: no log-probabilities at all."""
     grammar: str | None = None
     """An llguidance grammar that the answer must follow."""
+    schema: str | None = None
+    """The JSON schema behind `grammar`, for an engine with a grammar compiler of its own."""
     prompt_logprobs: bool = False
     """Also score the prompt's own tokens (OpenAI's `echo` with `logprobs`)."""
 
@@ -65,10 +93,11 @@ class Sampling:
 class TokenLogprob:
     """One token with its natural log-probability under the model, before penalties and temperature."""
 
-    id: int
+    id: int | bytes
+    """Where an upstream server answers, only the token's bytes are known."""
     logprob: float | None
     """None for the very first token of a prompt: nothing stands before it."""
-    top: tuple[tuple[int, float], ...] = ()
+    top: tuple[tuple[int | bytes, float], ...] = ()
     """The most probable tokens here, best first."""
 
 
@@ -91,6 +120,8 @@ class Finished:
     tokens: tuple[TokenLogprob, ...] = ()
     prompt_tokens: tuple[TokenLogprob, ...] = ()
     error: EngineError | None = None
+    usage: tuple[int, int] | None = None
+    """Tokens of prompt and answer as an upstream server counted them; None: `ids` and the prompt say it."""
 
 
 Event = Delta | Finished
@@ -106,6 +137,10 @@ class Request:
     prompt: tuple[int, ...]
     sampling: Sampling
     on_event: Callable[[Event], None]
+    messages: tuple[Message, ...] = ()
+    """The conversation behind the prompt, for an engine that renders it itself; empty for a text completion."""
+    text: str | None = None
+    """A text completion's prompt as it was sent, where it was text."""
     stream: bool = False
     deadline: float | None = None
     """`time.monotonic()` at which the client has waited long enough."""
@@ -114,6 +149,32 @@ class Request:
     submitted: float = 0.0
     first_token: float | None = None
     """`time.monotonic()` of acceptance and of the first token."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the proof on the golden prompts found."""
+
+    holds: bool
+    prompts: int
+    worst: float
+    """Largest difference of a log-probability, in nats."""
+    problem: str = ""
+
+
+class Pace:
+    """How long requests take here of late: what a client that must come back is told."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.5
+
+    def record(self, seconds: float) -> None:
+        """One more request took so long."""
+        self._seconds += 0.1 * (seconds - self._seconds)
+
+    def retry_after(self, queue: int, batch: int) -> int:
+        """Whole seconds after which a place in a queue of that length should be free."""
+        return max(1, math.ceil(self._seconds * queue / batch / 2))
 
 
 @dataclass(frozen=True)
@@ -163,6 +224,14 @@ class Engine(Protocol):
 
     def state(self) -> EngineState:
         """A snapshot of queue and batch."""
+        ...
+
+    def prove(self, name: str, prompts: Sequence[GoldenPrompt], timeout: float) -> Parity:
+        """Ask a version its golden prompts by the path on which it will answer."""
+        ...
+
+    def answers_by(self, name: str) -> str:
+        """What answers for a version, and why not something faster, in words for /readyz."""
         ...
 
     def close(self, drain_seconds: float) -> None:

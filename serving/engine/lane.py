@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicCache
 from serving.engine import penalties, sampling
 from serving.engine.interface import BASE, TokenLogprob
 from serving.engine.kv import Rows
+from serving.engine.prefixes import Prefix, Prefixes
 from serving.engine.row import Row
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ PEFT_BASE = "__base__"
 class Lane:
     """A model, its running rows and their cache. Everything here runs on the engine's thread."""
 
-    def __init__(self, model: PreTrainedModel, name: str) -> None:
+    def __init__(self, model: PreTrainedModel, name: str, prefixes: Prefixes | None = None) -> None:
         self.model: Any = model
         self.name = name
         self.rows: list[Row] = []
@@ -38,6 +39,7 @@ class Lane:
         self.device = next(model.parameters()).device
         self._layers = int(config.num_hidden_layers)
         self._cache = Rows(self._layers)
+        self._prefixes = prefixes or Prefixes(0)
         self._active: str | None = None
         """Adapter that PEFT has switched on for the whole batch; None: not known."""
 
@@ -68,31 +70,46 @@ class Lane:
         rows = [row for row in rows if not row.done]
         if not rows:
             return
-        lengths = [len(row.request.prompt) for row in rows]
-        longest = max(lengths)
+        together: dict[int, tuple[Prefix | None, list[Row]]] = {}
+        for row in rows:
+            prefix = self._prefixes.find(row.request.model, row.request.prompt)
+            together.setdefault(id(prefix), (prefix, []))[1].append(row)
+        for prefix, group in together.values():
+            self._prefill(group, prefix)
+
+    def _prefill(self, rows: list[Row], prefix: Prefix | None) -> None:
+        """Run prompts that begin alike: what is known of their beginning is not computed again."""
+        known = len(prefix.tokens) if prefix is not None else 0
+        rests = [row.request.prompt[known:] for row in rows]
+        longest = max(map(len, rests))
         ids = torch.zeros((len(rows), longest), dtype=torch.long)
-        for line, row in enumerate(rows):
-            ids[line, longest - lengths[line] :] = torch.tensor(row.request.prompt)
-        mask = torch.arange(longest)[None, :] >= (longest - torch.tensor(lengths))[:, None]
-        padded = min(lengths) < longest
+        for line, rest in enumerate(rests):
+            ids[line, longest - len(rest) :] = torch.tensor(rest)
+        real = torch.arange(longest)[None, :] >= (longest - torch.tensor([len(rest) for rest in rests]))[:, None]
+        mask = torch.cat([torch.ones((len(rows), known), dtype=torch.bool), real], -1)
         cache: Any = DynamicCache()
+        if prefix is not None:
+            for layer, (keys, values) in enumerate(prefix.layers):
+                cache.update(keys.expand(len(rows), -1, -1, -1), values.expand(len(rows), -1, -1, -1), layer)
         logits = self._forward(
             rows,
             ids.to(self.device),
-            mask.to(self.device) if padded else None,
-            (mask.long().cumsum(-1) - 1).clamp(min=0).to(self.device),
+            None if bool(mask.all()) else mask.to(self.device),
+            (known + real.long().cumsum(-1) - 1).clamp(min=0).to(self.device),
             cache,
         )
+        states = [(layer.keys, layer.values) for layer in cache.layers]
+        if known:
+            close_gaps(states, known, [longest - len(rest) for rest in rests])
+        for line, row in enumerate(rows):
+            self._prefixes.learn(row.request.model, row.request.prompt, states, line, known)
         self._choose(rows, logits)
         staying = [line for line, row in enumerate(rows) if not row.done]
         if staying:
-            lines = torch.tensor(staying, device=self.device)
-            every = len(staying) == len(rows)
-            states = [
-                (layer.keys, layer.values) if every else (layer.keys[lines], layer.values[lines])
-                for layer in cache.layers
-            ]
-            self._cache.join(states, [lengths[line] for line in staying])
+            if len(staying) < len(rows):
+                lines = torch.tensor(staying, device=self.device)
+                states = [(keys[lines], values[lines]) for keys, values in states]
+            self._cache.join(states, [len(rows[line].request.prompt) for line in staying])
             self.rows += [rows[line] for line in staying]
 
     def step(self) -> int:
@@ -228,6 +245,18 @@ class Lane:
         row.prompt_logprobs = (TokenLogprob(row.request.prompt[0], None), *rest)
         if row.sampling.max_tokens == 0:
             row.score_only()
+
+
+def close_gaps(states: list[tuple[torch.Tensor, torch.Tensor]], known: int, gaps: list[int]) -> None:
+    """Move each row's known beginning over the padding that follows it: prefix, padding, rest → padding, prefix, rest.
+
+    states: per layer keys and values [rows, heads, known + longest rest, dimension], changed in place.
+    """
+    for keys, values in states:
+        for line, gap in enumerate(gaps):
+            if gap:
+                for state in (keys, values):
+                    state[line, :, gap : gap + known] = state[line, :, :known].clone()
 
 
 def token_logprob(logprobs: torch.Tensor, token: int, top: int) -> TokenLogprob:

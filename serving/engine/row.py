@@ -44,7 +44,7 @@ class Row:
         self._stop = StopMatcher(sampling.stop) if sampling.stop else None
         self._incremental = request.stream or bool(sampling.stop)
         self._tokenizer = tokenizer
-        self._end_ids = end_ids
+        self.end_ids = end_ids
         self._emit = emit
         self._shown: list[str] = []
         self._logprobs: list[TokenLogprob] = []
@@ -61,7 +61,7 @@ class Row:
         if self.request.first_token is None:
             self.request.first_token = time.monotonic()
         self.ids.append(token)
-        if token in self._end_ids:
+        if token in self.end_ids:
             self._finish("stop")
             return
         if logprob is not None:
@@ -118,6 +118,6 @@ class Row:
                 self._show(rest)
             text = "".join(self._shown)
         else:
-            ids = [token for token in self.ids if token not in self._end_ids]
+            ids = [token for token in self.ids if token not in self.end_ids]
             text = str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         self._emit(self.request, Finished(text, reason, tuple(self.ids), tuple(self._logprobs), self.prompt_logprobs))

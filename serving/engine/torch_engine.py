@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +22,7 @@ import torch
 from components import models
 from components.chat import end_of_turn_id
 from components.models import ModelError
+from serving.engine import proof
 from serving.engine.grammar import Grammars
 from serving.engine.interface import (
     BASE,
@@ -30,16 +30,21 @@ from serving.engine.interface import (
     EngineError,
     EngineState,
     Finished,
+    Pace,
+    Parity,
     QueueFull,
     Request,
     Stopping,
     Unloaded,
 )
 from serving.engine.lane import Lane
+from serving.engine.prefixes import Prefixes
 from serving.engine.row import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from components.golden import GoldenPrompt
 
 log = logging.getLogger("saqia.engine")
 T = TypeVar("T")
@@ -54,7 +59,7 @@ class Loaded:
     def __init__(self, lane: Lane, tokenizer: PreTrainedTokenizerBase) -> None:
         self.lane = lane
         self.tokenizer = tokenizer
-        self.end_ids = end_ids(tokenizer, lane.model)
+        self.end_ids = end_ids(tokenizer, getattr(lane.model, "generation_config", None))
         self.users = 0
         """Requests queued or running; a version that is leaving goes when this is zero."""
         self.leaving = False
@@ -78,6 +83,7 @@ class TorchEngine:
         max_queue: int,
         context: int,
         merge_up_to: int = 500_000_000,
+        prefix_cache_bytes: int = 0,
         device: str | None = None,
     ) -> None:
         self.base = base
@@ -86,9 +92,13 @@ class TorchEngine:
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._context = context
-        shared = Lane(self._place(models.load_model(base)), "shared")
+        self._prefixes = Prefixes(prefix_cache_bytes)
+        shared = Lane(self._place(models.load_model(base)), "shared", self._prefixes)
         self._shared = shared
-        self._merge = sum(p.numel() for p in shared.model.parameters()) <= merge_up_to
+        self.parameters = sum(p.numel() for p in shared.model.parameters())
+        self._merge = self.parameters <= merge_up_to
+        self.note = ""
+        """Why no faster engine answers, for /readyz."""
         self._lanes = [shared]
         self._loaded: dict[str, Loaded] = {BASE: Loaded(shared, models.load_tokenizer(base))}
         self._waiting: deque[Row] = deque()
@@ -96,7 +106,7 @@ class TorchEngine:
         self._wake = threading.Condition()
         self._stopping = False
         self._steps = self._tokens = 0
-        self._second_per_request = 0.5
+        self._pace = Pace()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -112,7 +122,7 @@ class TorchEngine:
         if not merged and mixable(folder):
             self._on_engine_thread(lambda: self._add_shared(name, folder, tokenizer))
         else:
-            lane = Lane(self._place(load_merged(self.base, folder)), name)
+            lane = Lane(self._place(load_merged(self.base, folder)), name, self._prefixes)
             self._on_engine_thread(lambda: self._add_lane(name, lane, tokenizer))
 
     def unload(self, name: str) -> None:
@@ -128,7 +138,7 @@ class TorchEngine:
             if loaded is None or loaded.leaving:
                 raise Unloaded(f"version {request.model} is not loaded")
             if len(self._waiting) >= self._max_queue:
-                raise QueueFull(len(self._waiting), self._retry_after())
+                raise QueueFull(len(self._waiting), self._pace.retry_after(self._max_queue, self._max_batch))
             constraint = loaded.grammars().start(request.sampling.grammar) if request.sampling.grammar else None
             row = Row(request, loaded.tokenizer, loaded.end_ids, constraint, self._emit)
             if request.sampling.frequency_penalty or request.sampling.presence_penalty:
@@ -162,6 +172,13 @@ class TorchEngine:
                 for row in lane.rows:
                     by_model[row.request.model] = by_model.get(row.request.model, 0) + 1
             return EngineState(len(self._waiting), sum(by_model.values()), by_model, self._steps, self._tokens)
+
+    def prove(self, name: str, prompts: Sequence[GoldenPrompt], timeout: float) -> Parity:
+        """Log-probabilities of the golden answers, within `golden.TOLERANCE`."""
+        return proof.by_logprobs(self, name, prompts, timeout)
+
+    def answers_by(self, name: str) -> str:
+        return f"torch on {self._device}" + (f"; {self.note}" if self.note else "")
 
     def close(self, drain_seconds: float) -> None:
         with self._wake:
@@ -229,8 +246,7 @@ class TorchEngine:
     def _emit(self, request: Request, event: Delta | Finished) -> None:
         if isinstance(event, Finished):
             self._tokens += len(event.ids)
-            took = time.monotonic() - request.submitted
-            self._second_per_request += 0.1 * (took - self._second_per_request)
+            self._pace.record(time.monotonic() - request.submitted)
             with self._wake:
                 if (loaded := self._loaded.get(request.model)) is not None:
                     loaded.users -= 1
@@ -265,6 +281,7 @@ class TorchEngine:
                 del self._loaded[name]
                 if loaded.lane is not self._shared:
                     self._lanes.remove(loaded.lane)
+            self._prefixes.drop(name)
             if loaded.lane is self._shared:
                 self._shared.drop_adapter(name)
             log.info("version %s is unloaded", name)
@@ -278,10 +295,6 @@ class TorchEngine:
             self._wake.notify()
         return future.result()
 
-    def _retry_after(self) -> int:
-        """Seconds after which a place in the queue should be free."""
-        return max(1, math.ceil(self._second_per_request * self._max_queue / self._max_batch / 2))
-
     def _place(self, model: PreTrainedModel) -> PreTrainedModel:
         placed: Any = model
         return placed.to(self._device).eval().requires_grad_(False)
@@ -294,12 +307,12 @@ def _settle(action: Callable[[], Any], future: Future[Any]) -> None:
         future.set_exception(error)
 
 
-def end_ids(tokenizer: PreTrainedTokenizerBase, model: Any) -> frozenset[int]:
-    """Tokens that end an answer: end of turn, end of text, and what the model's generation settings add."""
+def end_ids(tokenizer: PreTrainedTokenizerBase, generation: Any) -> frozenset[int]:
+    """Tokens that end an answer: end of turn, end of text, and what the model's generation settings (if any) add."""
     found = {end_of_turn_id(tokenizer)}
     if isinstance(tokenizer.eos_token_id, int):
         found.add(tokenizer.eos_token_id)
-    more = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    more = getattr(generation, "eos_token_id", None)
     found.update([more] if isinstance(more, int) else more or [])
     return frozenset(found)
 

@@ -12,8 +12,9 @@ import uvicorn
 from components import config, models, task
 from components.feedback.store import Store
 from serving.api.app import create_app
+from serving.engine.make import EngineMaker
 from serving.rollout import Rollout, Source
-from serving.runtime import Runtime, engine_maker
+from serving.runtime import Runtime
 from serving.versions import Versions
 
 
@@ -23,16 +24,18 @@ def source(version: str, folder: Path, base: Path) -> Source:
 
 
 class Live:
-    """A running API; `champion` is what the registry's alias would point to."""
+    """A running API; `champion` is what the registry's alias would point to, `changes` go into the task."""
 
-    def __init__(self, store_url: str, champion: Source | None, **serving: object) -> None:
+    def __init__(
+        self, store_url: str, champion: Source | None, changes: dict[str, object] | None = None, **serving: object
+    ) -> None:
         self.champion = champion
         self.registered: dict[str, Source] = {}
         """What the registry would say of a number or alias."""
-        settings = config.parse({"threads": 1, "serving": {"poll_seconds": 0.05, **serving}})
-        the_task = task.load("intake")
+        settings = config.parse({"threads": 1, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}})
+        the_task = task.load("intake").model_copy(update=changes or {})
         versions = Versions(the_task.name)
-        rollout = Rollout(versions, lambda: self.champion, engine_maker(settings), settings.serving, self.find)
+        rollout = Rollout(versions, lambda: self.champion, EngineMaker(settings), settings.serving, self.find)
         self.runtime = Runtime(settings, the_task, Store(store_url), versions, rollout)
         self.app = create_app(settings.serving.max_body_mb, self.runtime)
         self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="warning"))

@@ -1,0 +1,130 @@
+"""Two engines behind one surface: openvino for what it does exactly, torch for everything else.
+
+Every version is loaded by the reference, which also proves it. Where openvino can hold it and
+answers its golden prompts in the same tokens, requests that openvino can answer exactly go
+there. Which of the two that is, and why not the faster one, /readyz says for every version.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.models import ModelError, first_line
+from serving.engine.interface import BASE, BadGateway, EngineError, EngineState, Event, Finished, Parity, Request
+from serving.engine.openvino_engine import OpenVinoEngine, unsupported
+from serving.engine.torch_engine import TorchEngine
+
+if TYPE_CHECKING:
+    from components.golden import GoldenPrompt
+
+log = logging.getLogger("saqia.engine")
+
+
+class AutoEngine:
+    """See `interface.Engine`. `strict`: what openvino cannot do is refused instead of done by torch."""
+
+    def __init__(self, reference: TorchEngine, fast: OpenVinoEngine, *, strict: bool) -> None:
+        self.reference = reference
+        self.fast = fast
+        self._strict = strict
+        self._why_not: dict[str, str] = {}
+        """Versions that torch answers for → what keeps openvino from it."""
+        if strict:
+            self._try_fast(BASE, None)
+        else:
+            self._why_not[BASE] = "the base is asked too seldom to be held twice"
+
+    def load(self, name: str, folder: Path, *, merged: bool | None = None) -> None:
+        self.reference.load(name, folder, merged=merged)
+        self._try_fast(name, folder)
+
+    def _try_fast(self, name: str, folder: Path | None) -> None:
+        try:
+            if folder is None:
+                self.fast.load_base()
+            else:
+                self.fast.load(name, folder)
+        except (ModelError, EngineError, OSError) as error:
+            self._why_not[name] = first_line(error)
+            log.warning("version %s is answered by torch, not by openvino: %s", name, self._why_not[name])
+        else:
+            self._why_not.pop(name, None)
+
+    def unload(self, name: str) -> None:
+        self.reference.unload(name)
+        self.fast.unload(name)
+        self._why_not.pop(name, None)
+
+    def submit(self, request: Request) -> None:
+        if not self.fast.serves(request.model):
+            self.reference.submit(request)
+            return
+        refusal = unsupported(request.sampling)
+        if refusal is None:
+            self._submit_fast(request)
+        elif self._strict:
+            raise refusal
+        else:
+            self.reference.submit(request)
+
+    def _submit_fast(self, request: Request) -> None:
+        """Ask openvino; if its process dies before the client has seen anything, torch answers."""
+        tell = request.on_event
+        shown = False
+
+        def watch(event: Event) -> None:
+            nonlocal shown
+            if isinstance(event, Finished) and isinstance(event.error, BadGateway) and not shown:
+                request.on_event = tell
+                try:
+                    self.reference.submit(request)
+                except EngineError as error:
+                    tell(Finished("", "error", error=error))
+                return
+            shown = True
+            tell(event)
+
+        request.on_event = watch
+        try:
+            self.fast.submit(request)
+        except BadGateway:
+            request.on_event = tell
+            self.reference.submit(request)
+
+    def context(self, name: str) -> int:
+        return self.reference.context(name)
+
+    def vocabulary(self, name: str) -> int:
+        return self.reference.vocabulary(name)
+
+    def prove(self, name: str, prompts: Sequence[GoldenPrompt], timeout: float) -> Parity:
+        """By the reference, to the log-probability; openvino has proven its tokens when it was loaded."""
+        return self.reference.prove(name, prompts, timeout)
+
+    def answers_by(self, name: str) -> str:
+        by_torch = self.reference.answers_by(name)
+        if self.fast.serves(name):
+            rest = "refused" if self._strict else by_torch
+            return f"{self.fast.answers_by(name)}; what it cannot do exactly: {rest}"
+        return f"{by_torch}; not openvino: {self._why_not.get(name) or self.fast.problem(name) or 'not loaded'}"
+
+    def state(self) -> EngineState:
+        one, other = self.reference.state(), self.fast.state()
+        rows = {
+            name: one.rows_by_model.get(name, 0) + other.rows_by_model.get(name, 0)
+            for name in {*one.rows_by_model, *other.rows_by_model}
+        }
+        return EngineState(
+            one.waiting + other.waiting,
+            one.running + other.running,
+            rows,
+            one.steps + other.steps,
+            one.tokens + other.tokens,
+        )
+
+    def close(self, drain_seconds: float) -> None:
+        self.fast.close(drain_seconds)
+        self.reference.close(drain_seconds)
