@@ -2,7 +2,8 @@
 
 Every version is loaded by the reference, which also proves it. Where openvino can hold it and
 answers its golden prompts in the same tokens, requests that openvino can answer exactly go
-there. Which of the two that is, and why not the faster one, /readyz says for every version.
+there; what it cannot go on with (a grammar forbids the model's next token, its process died), the
+reference goes on with, in the middle of an answer. Which of the two that is, and why not the faster one, /readyz says for every version.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.models import ModelError, first_line
-from serving.engine.interface import BASE, BadGateway, EngineError, EngineState, Event, Finished, Parity, Request
+from serving.engine.interface import BASE, BadGateway, EngineError, EngineState, Parity, Request
 from serving.engine.openvino_engine import OpenVinoEngine, unsupported
 from serving.engine.torch_engine import TorchEngine
 
@@ -63,35 +64,14 @@ class AutoEngine:
             self.reference.submit(request)
             return
         refusal = unsupported(request.sampling)
-        if refusal is None:
-            self._submit_fast(request)
-        elif self._strict:
+        if refusal is not None and self._strict:
             raise refusal
-        else:
+        if refusal is not None:
             self.reference.submit(request)
-
-    def _submit_fast(self, request: Request) -> None:
-        """Ask openvino; if its process dies before the client has seen anything, torch answers."""
-        tell = request.on_event
-        shown = False
-
-        def watch(event: Event) -> None:
-            nonlocal shown
-            if isinstance(event, Finished) and isinstance(event.error, BadGateway) and not shown:
-                request.on_event = tell
-                try:
-                    self.reference.submit(request)
-                except EngineError as error:
-                    tell(Finished("", "error", error=error))
-                return
-            shown = True
-            tell(event)
-
-        request.on_event = watch
+            return
         try:
             self.fast.submit(request)
-        except BadGateway:
-            request.on_event = tell
+        except BadGateway:  # it died just now; what it had begun, the reference has taken over
             self.reference.submit(request)
 
     def context(self, name: str) -> int:

@@ -88,6 +88,10 @@ class Constraint:
             allowed = torch.nn.functional.pad(allowed, (0, logits.shape[-1] - allowed.shape[-1]))
         return logits.masked_fill(~allowed, -torch.inf)
 
+    def allows(self, token: int) -> bool:
+        """May this token come next? The end of the answer may where the grammar can end."""
+        return bool(self._matcher.validate_tokens([token]) == 1)
+
     def accept(self, token: int) -> bool:
         """Move on by one token; True when the grammar has ended and nothing can follow.
 

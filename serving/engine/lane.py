@@ -72,7 +72,7 @@ class Lane:
             return
         together: dict[int, tuple[Prefix | None, list[Row]]] = {}
         for row in rows:
-            prefix = self._prefixes.find(row.request.model, row.request.prompt)
+            prefix = self._prefixes.find(row.request.model, row.tokens)
             together.setdefault(id(prefix), (prefix, []))[1].append(row)
         for prefix, group in together.values():
             self._prefill(group, prefix)
@@ -80,7 +80,8 @@ class Lane:
     def _prefill(self, rows: list[Row], prefix: Prefix | None) -> None:
         """Run prompts that begin alike: what is known of their beginning is not computed again."""
         known = len(prefix.tokens) if prefix is not None else 0
-        rests = [row.request.prompt[known:] for row in rows]
+        prompts = [row.tokens for row in rows]
+        rests = [prompt[known:] for prompt in prompts]
         longest = max(map(len, rests))
         ids = torch.zeros((len(rows), longest), dtype=torch.long)
         for line, rest in enumerate(rests):
@@ -102,14 +103,14 @@ class Lane:
         if known:
             close_gaps(states, known, [longest - len(rest) for rest in rests])
         for line, row in enumerate(rows):
-            self._prefixes.learn(row.request.model, row.request.prompt, states, line, known)
+            self._prefixes.learn(row.request.model, prompts[line], states, line, known)
         self._choose(rows, logits)
         staying = [line for line, row in enumerate(rows) if not row.done]
         if staying:
             if len(staying) < len(rows):
                 lines = torch.tensor(staying, device=self.device)
                 states = [(keys[lines], values[lines]) for keys, values in states]
-            self._cache.join(states, [len(rows[line].request.prompt) for line in staying])
+            self._cache.join(states, [len(prompts[line]) for line in staying])
             self.rows += [rows[line] for line in staying]
 
     def step(self) -> int:

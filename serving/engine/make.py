@@ -71,6 +71,7 @@ class EngineMaker:
             max_queue=serving.max_queue,
             context=self._settings.model.context,
             threads=self._settings.threads,
+            hand_over=reference.adopt,
         )
         return AutoEngine(reference, fast, strict=strict)
 

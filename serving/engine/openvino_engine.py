@@ -1,13 +1,14 @@
 """The fast engine on a CPU: openvino-genai's continuous batching over merged versions as f16 GGUF.
 
 It does a part of what the reference does, exactly: greedy and sampled text, seeds that the rest
-of the batch does not touch, stop strings (matched here, on the text), streaming. What it does
-otherwise than OpenAI's API means, it refuses (`unsupported`):
+of the batch does not touch, stop strings (matched here, on the text), streaming. A grammar is not
+given to openvino, whose xgrammar leaves white space free and drops parts of a schema (`pattern` with
+`minLength`, `format`) with only a warning: the model writes freely, every token is held against the
+reference's own grammar, and at the first that is forbidden the reference goes on. What openvino
+does otherwise than OpenAI's API means, it refuses (`unsupported`):
 
 - penalties: openvino moves a logit towards and past zero by its sign, so a token whose logit is
   negative gains from a penalty (openvino.genai, src/cpp/src/sampling/logit_transformers.hpp);
-- json_schema: its xgrammar leaves white space free, which a small model gets lost in, and drops
-  `pattern` with `minLength`, `format` and more with only a warning;
 - log-probabilities: f16 weights move them by more than the reference's tolerance, and it has no
   alternatives; logit_bias, echo: it has none.
 
@@ -21,13 +22,14 @@ import importlib.util
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import golden, models
 from components.models import ModelError
 from serving.engine import gguf, proof
+from serving.engine.grammar import Constraint, Grammars
 from serving.engine.interface import (
     BASE,
     Delta,
@@ -70,7 +72,7 @@ def unsupported(how: Sampling) -> Unsupported | None:
         (how.frequency_penalty, "frequency_penalty", "OpenAI's penalties"),
         (how.presence_penalty, "presence_penalty", "OpenAI's penalties"),
         (how.logit_bias, "logit_bias", "logit_bias"),
-        (how.grammar, "response_format", "JSON schemas exactly"),
+        (how.grammar and 0 < how.top_p < 1, "top_p", "a nucleus of what a grammar allows"),
         (how.prompt_logprobs, "echo", "log-probabilities of a prompt"),
         (how.top_logprobs is not None, "logprobs", "log-probabilities in full precision"),
         (0 < how.temperature < COLDEST, "temperature", f"temperatures between 0 and {COLDEST}"),
@@ -91,18 +93,40 @@ class Loaded:
         self.ends = ends
         self.context = context
         self.vocabulary = size
+        self._grammars: Grammars | None = None
+
+    def start(self, grammar: str) -> Constraint:
+        """A fresh state of a grammar over this version's vocabulary."""
+        if self._grammars is None:
+            self._grammars = Grammars(self.tokenizer, self.vocabulary, self.ends)
+        return self._grammars.start(grammar)
 
 
 class OpenVinoEngine:
-    """See `interface.Engine`. `files` is where versions are written as GGUF; it may be deleted at any time."""
+    """See `interface.Engine`.
 
-    def __init__(self, base: Path, files: Path, *, max_batch: int, max_queue: int, context: int, threads: int) -> None:
+    files: where versions are written as GGUF; it may be deleted at any time.
+    hand_over: what goes on with a row whose grammar forbids what the model wants, or whose worker died.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        files: Path,
+        *,
+        max_batch: int,
+        max_queue: int,
+        context: int,
+        threads: int,
+        hand_over: Callable[[Row], None] | None = None,
+    ) -> None:
         self.base = base
         self._files = files
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._context = context
         self._threads = threads
+        self._hand_over = hand_over
         self._loaded: dict[str, Loaded] = {}
         self._lock = threading.Lock()
         self._pace = Pace()
@@ -144,7 +168,7 @@ class OpenVinoEngine:
             "bytes_per_token": 2 * 4 * head * int(config.num_key_value_heads) * int(config.num_hidden_layers),
         }
         began = time.monotonic()
-        pipeline = Pipeline(name, settings)
+        pipeline = Pipeline(name, settings, self._hand_over)
         loaded = Loaded(pipeline, tokenizer, end_ids(tokenizer, generation), context, int(config.vocab_size))
         with self._lock:
             self._loaded[name] = loaded
@@ -187,7 +211,8 @@ class OpenVinoEngine:
             raise refusal
         loaded = self._of(request.model)
         request.submitted = time.monotonic()
-        row = Row(request, loaded.tokenizer, loaded.ends, None, self._emit)
+        constraint = loaded.start(request.sampling.grammar) if request.sampling.grammar else None
+        row = Row(request, loaded.tokenizer, loaded.ends, constraint, self._emit)
         waiting = loaded.pipeline.ask(row, self._max_batch, self._max_queue)
         if waiting is not None:
             raise QueueFull(waiting, self._pace.retry_after(self._max_queue, self._max_batch))

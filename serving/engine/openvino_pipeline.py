@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ LOOK_SECONDS = 0.1
 class Pipeline:
     """One model, loaded in a worker process."""
 
-    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, settings: Mapping[str, Any], hand_over: Callable[[Row], None] | None) -> None:
         """Start the worker and wait until it has loaded.
+
+        hand_over takes rows that this pipeline cannot go on with: their grammar forbids what the model
+        wants to say, or the worker has died. None: such rows fail.
 
         Raises:
             ModelError: it could not load the file; with the worker's own words.
@@ -41,6 +44,7 @@ class Pipeline:
         self.problem: str | None = None
         """Why this pipeline answers nothing any more."""
         self.rows: dict[int, Row] = {}
+        self._hand_over = hand_over
         self._next = 0
         self._outbox = bytearray()
         self._lock = threading.Lock()
@@ -163,14 +167,33 @@ class Pipeline:
             row = self.rows.get(id)
             if row is None:
                 continue
-            for token in tokens:
-                row.accept(token, None)
-                if row.done:
-                    break
-            if not row.done and ended:
+            kept = self._feed(row, tokens)
+            if kept and not row.done and ended:
                 row.fail(EngineError("openvino had no room for the request's keys and values"))
-            if row.done:
+            if row.done or not kept:
                 self._forget(id, told=ended)
+            if not kept:
+                self._give_up(row, EngineError("the model left its grammar"))
+
+    def _feed(self, row: Row, tokens: list[int]) -> bool:
+        """Take tokens until the row is done; False from the first one that its grammar forbids.
+
+        The model chose freely, and that is exact: where the grammar allows the likeliest token, it is the
+        likeliest of those that it allows, too (and a drawn one is drawn as among them).
+        """
+        for token in tokens:
+            if row.constraint is not None and not row.constraint.allows(token):
+                return False
+            row.accept(token, None)
+            if row.done:
+                return True
+        return True
+
+    def _give_up(self, row: Row, error: EngineError) -> None:
+        if self._hand_over is None:
+            row.fail(error)
+        else:
+            self._hand_over(row)
 
     def _look(self) -> None:
         for id, row in list(self.rows.items()):
@@ -208,7 +231,7 @@ class Pipeline:
         log.error("%s; %d requests were with it", self.problem, len(rows), exc_info=not isinstance(error, EngineError))
         for row in rows:
             if not row.done:
-                row.fail(BadGateway(self.problem))
+                self._give_up(row, BadGateway(self.problem))
 
     def _put_away(self) -> None:
         """The worker ends when its input does; one that does not is killed."""

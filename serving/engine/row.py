@@ -56,6 +56,15 @@ class Row:
         """The token that the next step continues from."""
         return self.ids[-1]
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Prompt and answer so far."""
+        return (*self.request.prompt, *self.ids) if self.ids else self.request.prompt
+
+    def move(self, emit: Emit) -> None:
+        """Go on in another engine, which hears of the row's events from now on."""
+        self._emit = emit
+
     def accept(self, token: int, logprob: TokenLogprob | None) -> None:
         """Take the next token; may end the row."""
         if self.request.first_token is None:

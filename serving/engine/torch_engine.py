@@ -148,6 +148,18 @@ class TorchEngine:
             self._waiting.append(row)
             self._wake.notify()
 
+    def adopt(self, row: Row) -> None:
+        """Go on with a row that another engine began, ahead of those that still wait. It is never refused: it fails."""
+        with self._wake:
+            loaded = self._loaded.get(row.request.model)
+            if loaded is not None and not self._stopping:
+                row.move(self._emit)
+                loaded.users += 1
+                self._waiting.appendleft(row)
+                self._wake.notify()
+                return
+        row.fail(Unloaded(f"version {row.request.model} is not loaded any more"))
+
     def context(self, name: str) -> int:
         loaded = self._loaded.get(name)
         if loaded is None:
@@ -223,7 +235,7 @@ class TorchEngine:
             while self._waiting and room > 0 and (budget > 0 or not joining):
                 row = self._waiting[0]
                 if not row.end_early():
-                    budget -= len(row.request.prompt)
+                    budget -= len(row.tokens)
                     room -= 1
                     lane = self._loaded[row.request.model].lane
                     joining.setdefault(id(lane), (lane, []))[1].append(row)
