@@ -40,6 +40,8 @@ class Source:
     base: Callable[[], Path]
     created: int = 0
     """When it was registered, in Unix seconds."""
+    elsewhere: Callable[[Engine], Served] | None = None
+    """Makes the version answerable where nothing of it is here: a fixed model of an upstream server."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,16 @@ class Rollout:
         if not any(served.version == source.version for served in self._versions.all()):
             self._load(source)
         self._versions.switch(source.version)
-        self._versions.add(self._base[source.base_sha256])
+        if (base := self._base.get(source.base_sha256)) is not None:
+            self._versions.add(base)
         self._recent = [v for v in self._recent if v != source.version] + [source.version]
         self._bases[source.version] = source.base_sha256
         self._let_go()
 
     def _load(self, source: Source) -> None:
+        if source.elsewhere is not None:
+            self._versions.add(source.elsewhere(self._engine(source)))
+            return
         folder = source.folder()
         engine = self._engine(source)
         engine.load(source.version, folder)
@@ -227,6 +233,8 @@ class Rollout:
             folder = source.base()
             engine = self._make_engine(folder)
             self._engines[source.base_sha256] = engine
+            if source.elsewhere is not None:
+                return engine
             self._base[source.base_sha256] = read_base(self._versions.task, folder, engine)
             if self._versions.champion is None:
                 self._versions.add(self._base[source.base_sha256])
@@ -260,7 +268,8 @@ class Rollout:
             engine = self._engines[sha256]
             if champion is None or champion.engine is engine:
                 continue
-            del self._engines[sha256], self._base[sha256]
+            del self._engines[sha256]
+            self._base.pop(sha256, None)
             threading.Thread(target=engine.close, args=(self._settings.deadline_seconds,), daemon=True).start()
 
 

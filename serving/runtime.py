@@ -5,19 +5,25 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from components import config, registry, task
 from components.config import Settings
+from components.feedback.answers import AnswerTable
 from components.feedback.store import Store
 from components.task import Task
 from serving.access.keyring import KeyRing
 from serving.access.limits import Limits
-from serving.engine.interface import Engine
+from serving.elsewhere import upstream_champion
+from serving.engine.make import EngineMaker
+from serving.mirror import BackgroundMirror, Mirror, MlflowTraces, NoMirror
 from serving.rollout import Rollout, Source
+from serving.strategies.plan import Strategies
 from serving.versions import Versions
 
 log = logging.getLogger("saqia.service")
+
+MIRROR_SECONDS = 5.0
+"""How long answers that wait for the mirror may take when the service ends."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,24 @@ class Runtime:
         serving = self.settings.serving
         return Limits(serving.requests_per_minute, serving.tokens_per_minute)
 
+    @cached_property
+    def mirror(self) -> Mirror:
+        """Where answers are copied to, beside the store."""
+        serving = self.settings.serving
+        if serving.mirror == "mlflow":
+            return BackgroundMirror(MlflowTraces(self.task.name), serving.mirror_queue)
+        return NoMirror()
+
+    @cached_property
+    def strategies(self) -> Strategies:
+        """How the task is asked."""
+        return Strategies(self.task)
+
+    @cached_property
+    def answers(self) -> AnswerTable:
+        """Where structured answers go as rows."""
+        return AnswerTable(self.task)
+
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """May traffic come? With the reason and what is known about each version."""
         champion = self.versions.champion
@@ -59,6 +83,7 @@ class Runtime:
             "task": self.task.name,
             "version": champion.version if champion else None,
             "loaded": [served.name for served in self.versions.all()],
+            "engine": {served.name: served.engine.answers_by(served.version) for served in self.versions.all()},
             "parity": {
                 version: {"prompts": parity.prompts, "worst_logprob_difference": parity.worst}
                 for version, parity in self.rollout.parity.items()
@@ -70,6 +95,7 @@ class Runtime:
     def close(self) -> None:
         """Finish what is in flight, then let go of everything."""
         self.rollout.close(self.settings.serving.deadline_seconds)
+        self.mirror.close(MIRROR_SECONDS)
         self.store.close()
 
 
@@ -82,12 +108,13 @@ def start(settings: Settings) -> Runtime:
     the_task = task.load(settings.task)
     store = Store()
     versions = Versions(the_task.name)
+    fixed = upstream_champion(settings)
     rollout = Rollout(
         versions,
-        lambda: champion_source(the_task.name),
-        engine_maker(settings),
+        lambda: fixed or champion_source(the_task.name),
+        EngineMaker(settings),
         settings.serving,
-        find=lambda which: registered_source(the_task.name, which),
+        find=lambda which: None if fixed else registered_source(the_task.name, which),
     )
     rollout.start()
     return Runtime(settings, the_task, store, versions, rollout)
@@ -123,35 +150,6 @@ def _source(version: registry.Version) -> Source:
         base=lambda: registry.local_base(version),
         created=int(version.created_at.timestamp()),
     )
-
-
-class EngineMaker:
-    """Builds an engine for a base with the installation's settings."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self, base: Path) -> Engine:
-        import torch
-        from transformers.utils import logging as transformers_logging
-
-        from serving.engine.torch_engine import TorchEngine
-
-        transformers_logging.disable_progress_bar()
-        torch.set_num_threads(self._settings.threads)
-        serving = self._settings.serving
-        return TorchEngine(
-            base,
-            max_batch=serving.max_batch,
-            max_queue=serving.max_queue,
-            context=self._settings.model.context,
-            merge_up_to=serving.merge_up_to,
-        )
-
-
-def engine_maker(settings: Settings) -> EngineMaker:
-    """See `EngineMaker`."""
-    return EngineMaker(settings)
 
 
 def settings_here() -> Settings:

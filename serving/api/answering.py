@@ -27,6 +27,7 @@ from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBod
 from serving.engine.grammar import GrammarError, json_grammar
 from serving.engine.interface import EngineError, Event, Finished, Request, Sampling
 from serving.runtime import Runtime
+from serving.strategies.plan import Form
 from serving.tracing import count_tokens
 from serving.versions import NoVersionYet, Served, UnknownModel
 
@@ -69,7 +70,13 @@ async def resolve(runtime: Runtime, model: str) -> Served:
 
 
 def sampling(
-    body: SamplingBody, served: Served, *, max_tokens: int, top_logprobs: int | None, grammar: str | None = None
+    body: SamplingBody,
+    served: Served,
+    *,
+    max_tokens: int,
+    top_logprobs: int | None,
+    grammar: str | None = None,
+    schema: str | None = None,
 ) -> Sampling:
     """The body's sampling parameters as the engine takes them."""
     biases = {int(token): value for token, value in (body.logit_bias or {}).items()}
@@ -90,6 +97,7 @@ def sampling(
         stop=body.stops,
         top_logprobs=top_logprobs,
         grammar=grammar,
+        schema=schema,
     )
 
 
@@ -125,8 +133,8 @@ def room(served: Served, prompt: Sequence[int], wanted: int | None, param: str) 
     return left if wanted is None else wanted
 
 
-def grammar_of(response_format: object) -> str | None:
-    """The grammar that `response_format` asks for."""
+def form_of(response_format: object) -> Form:
+    """What `response_format` holds an answer to."""
     match response_format:
         case JsonObjectFormat():
             schema: dict[str, Any] = {"type": "object"}
@@ -135,9 +143,10 @@ def grammar_of(response_format: object) -> str | None:
                 raise invalid("response_format", "Missing required parameter: 'response_format.json_schema.schema'.")
             schema = wanted.schema_
         case _:
-            return None
+            return Form()
+    text = json.dumps(schema)
     try:
-        return json_grammar(json.dumps(schema))
+        return Form(json_grammar(text), text)
     except GrammarError as error:
         param = "response_format.json_schema.schema"
         raise invalid(param, f"Invalid schema for response_format: {error}", code="invalid_json_schema") from None
@@ -147,7 +156,16 @@ class Asked:
     """One prompt on its way through the engine; events come out on the event loop."""
 
     def __init__(
-        self, runtime: Runtime, served: Served, id: str, prompt: Sequence[int], how: Sampling, *, stream: bool
+        self,
+        runtime: Runtime,
+        served: Served,
+        id: str,
+        prompt: Sequence[int],
+        how: Sampling,
+        *,
+        stream: bool,
+        messages: Sequence[Message] = (),
+        text: str | None = None,
     ) -> None:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -159,6 +177,8 @@ class Asked:
             prompt=tuple(prompt),
             sampling=how,
             on_event=self._from_engine,
+            messages=tuple(messages),
+            text=text,
             stream=stream,
             deadline=time.monotonic() + runtime.settings.serving.deadline_seconds,
         )
@@ -179,7 +199,7 @@ class Asked:
                 if isinstance(event, Finished):
                     metrics.record(self.request, len(event.ids))
                     to_first = self.request.first_token and self.request.first_token - self.request.submitted
-                    count_tokens(len(self.request.prompt), len(event.ids), to_first)
+                    count_tokens(self.request.prompt_tokens, len(event.ids), to_first)
                     if event.error is not None:
                         raise of_engine(event.error)
                     yield event
@@ -228,14 +248,17 @@ def choices(
     how: Sequence[Sampling],
     n: int,
     stream: bool,
+    *,
+    messages: Sequence[Message] = (),
+    texts: Sequence[str | None] | None = None,
 ) -> list[Asked]:
     """Every prompt n times, in OpenAI's order; the k-th answer draws from seed + k."""
     asked = []
-    for prompt, sampling_of_prompt in zip(prompts, how, strict=True):
+    for prompt, sampling_of_prompt, text in zip(prompts, how, texts or [None] * len(prompts), strict=True):
         for k in range(n):
             seed = sampling_of_prompt.seed
             one = replace(sampling_of_prompt, seed=None if seed is None else seed + k)
-            asked.append(Asked(runtime, served, id, prompt, one, stream=stream))
+            asked.append(Asked(runtime, served, id, prompt, one, stream=stream, messages=messages, text=text))
     return asked
 
 
@@ -295,7 +318,7 @@ async def keep(
         messages=tuple(messages),
         answer=answer.text,
         finish_reason=answer.reason,
-        prompt_tokens=len(asked.request.prompt),
+        prompt_tokens=asked.request.prompt_tokens,
         completion_tokens=len(answer.ids),
         latency_ms=1000 * (time.monotonic() - asked.request.submitted),
         parameters=parameters,

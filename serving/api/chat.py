@@ -13,7 +13,7 @@ from components.schema import Message
 from serving.api.answering import (
     cancelled_with,
     choices,
-    grammar_of,
+    form_of,
     headers,
     new_id,
     resolve,
@@ -30,7 +30,7 @@ from serving.api.sse import EventStream
 from serving.runtime import Runtime
 from serving.strategies import thought
 from serving.strategies.nearest import NoExamples
-from serving.strategies.plan import Form, Plan
+from serving.strategies.plan import Plan
 from serving.versions import Served
 
 router = APIRouter()
@@ -61,7 +61,7 @@ async def begin(runtime: Runtime, body: ChatRequest) -> Conversation:
     prompt = await asyncio.to_thread(served.prompt_ids, plan.prompt)
     most = room(served, prompt, wanted, "messages")
     opened = plan.thinks and await asyncio.to_thread(ends_open, served, prompt)
-    form = Form(grammar_of(body.response_format))
+    form = form_of(body.response_format)
     if helped and body.response_format is None:
         form = runtime.strategies.form(served, plan, most, opened=opened)
     how = sampling(
@@ -70,12 +70,15 @@ async def begin(runtime: Runtime, body: ChatRequest) -> Conversation:
         max_tokens=most,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         grammar=form.grammar,
+        schema=form.schema,
     )
     if plan.temperature is not None and "temperature" not in body.model_fields_set:
         how = replace(how, temperature=plan.temperature)
     completion = new_id("chatcmpl")
     stream = bool(body.stream) and plan.samples == 1
-    asked = choices(runtime, served, completion, [prompt], [how], plan.samples * (body.n or 1), stream)
+    asked = choices(
+        runtime, served, completion, [prompt], [how], plan.samples * (body.n or 1), stream, messages=plan.prompt
+    )
     submit_all(asked)
     return Conversation(runtime, served, completion, messages, body, asked, plan, opened)
 

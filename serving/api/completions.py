@@ -59,7 +59,7 @@ async def completions(body: CompletionRequest, http: Request) -> Response:
         for prompt in prompts
     ]
     completion = new_id("cmpl")
-    asked = choices(runtime, served, completion, prompts, how, body.n or 1, bool(body.stream))
+    asked = choices(runtime, served, completion, prompts, how, body.n or 1, bool(body.stream), texts=texts_of(body))
     work = Continuation(runtime, served, completion, body, asked)
     if wanted > 0 or body.logprobs is not None:
         submit_all(asked)
@@ -92,6 +92,13 @@ def token_prompts(body: CompletionRequest, served: Served) -> list[list[int]]:
         if (wrong := next((token for token in one if token >= size), None)) is not None:
             raise invalid("prompt", f"Invalid 'prompt': token {wrong} is not in the vocabulary (0 to {size - 1}).")
     return ids
+
+
+def texts_of(body: CompletionRequest) -> list[str | None]:
+    """Every prompt as text where it was sent as text."""
+    prompt = body.prompt
+    several = prompt if isinstance(prompt, list) and not isinstance(prompt[0], int) else [prompt]
+    return [one if isinstance(one, str) else None for one in several]
 
 
 class Continuation:
@@ -179,7 +186,7 @@ class Continuation:
         return None if self._body.logprobs is None else logprobs.text(self._served.tokenizer, tokens, offset)
 
     def _usage(self, answers: list[Finished]) -> dict[str, int]:
-        prompt = sum(len(one.request.prompt) for one in self._asked[:: self._body.n or 1])
+        prompt = sum(one.request.prompt_tokens for one in self._asked[:: self._body.n or 1])
         completion = sum(len(answer.ids) for answer in answers)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 

@@ -161,7 +161,7 @@ class Conversation:
         return logprobs.chat(self.served.tokenizer, tokens) if self._body.logprobs else None
 
     def _usage(self, ends: list[Finished]) -> dict[str, int]:
-        prompt = len(self.asked[0].request.prompt)
+        prompt = self.asked[0].request.prompt_tokens
         completion = sum(len(end.ids) for end in ends)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 

@@ -16,7 +16,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from serving.engine.interface import DeadlineExceeded, EngineError, QueueFull, Stopping, Unloaded
+from serving.engine.interface import (
+    BadGateway,
+    DeadlineExceeded,
+    EngineError,
+    QueueFull,
+    Refused,
+    Stopping,
+    Unloaded,
+    Unsupported,
+)
 
 
 class ErrorBody(BaseModel):
@@ -43,6 +52,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         404: "No such model, completion or path",
         413: "The body is larger than `serving.max_body_mb`",
         429: "The queue is full, or the key's limit is reached; `Retry-After` says when to come back",
+        502: "The upstream server (or the process that generates) failed or cannot be reached",
         503: "No version is loaded yet, or the service is shutting down",
         504: "The answer was not whole within `serving.deadline_seconds`",
     }.items()
@@ -83,6 +93,12 @@ def of_engine(error: EngineError) -> ApiError:
         return ApiError(504, str(error), code="deadline_exceeded", kind="timeout_error")
     if isinstance(error, Unloaded):
         return ApiError(404, str(error), param="model", code="model_not_found")
+    if isinstance(error, Unsupported):
+        return invalid(error.param, str(error), code="unsupported_by_engine")
+    if isinstance(error, Refused):
+        return ApiError(400, str(error), param=error.param, code=error.code)
+    if isinstance(error, BadGateway):
+        return ApiError(502, str(error), code="bad_gateway", kind="server_error")
     if isinstance(error, Stopping):
         return ApiError(503, str(error), code="shutting_down", kind="server_error", headers={"Retry-After": "5"})
     return ApiError(500, str(error), code="engine_error", kind="server_error")

@@ -25,8 +25,10 @@ def _byte_of() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes:
+def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int | bytes) -> bytes:
     """The bytes that a token stands for; of a part of a character, just these."""
+    if isinstance(token, bytes):
+        return token
     text = str(tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False))
     if "\ufffd" not in text:
         return text.encode()
@@ -46,7 +48,7 @@ def finite(logprob: float) -> float:
 def chat(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
     """`choices[].logprobs` of a chat completion."""
 
-    def entry(token: int, logprob: float) -> dict[str, Any]:
+    def entry(token: int | bytes, logprob: float) -> dict[str, Any]:
         raw = token_bytes(tokenizer, token)
         return {"token": raw.decode(errors="replace"), "bytes": list(raw), "logprob": finite(logprob)}
 
@@ -81,7 +83,7 @@ def text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[TokenLogprob], off
     }
 
 
-def token_name(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+def token_name(tokenizer: PreTrainedTokenizerBase, token: int | bytes) -> str:
     """A token as a key: its text, or `bytes:\\x..` for a part of a character, as OpenAI writes it."""
     raw = token_bytes(tokenizer, token)
     try:

@@ -45,7 +45,7 @@ SERVING = Gauge("saqia_version_serving", "1 for the version that serves now.", [
 def record(request: Request, generated: int) -> None:
     """Count one finished request."""
     version = request.model
-    PROMPT_TOKENS.labels(version).inc(len(request.prompt))
+    PROMPT_TOKENS.labels(version).inc(request.prompt_tokens)
     COMPLETION_TOKENS.labels(version).inc(generated)
     if request.first_token is not None:
         TO_FIRST_TOKEN.labels(version).observe(request.first_token - request.submitted)

@@ -3,7 +3,8 @@
 Every version is loaded by the reference, which also proves it. Where openvino can hold it and
 answers its golden prompts in the same tokens, requests that openvino can answer exactly go
 there; what it cannot go on with (a grammar forbids the model's next token, its process died), the
-reference goes on with, in the middle of an answer. Which of the two that is, and why not the faster one, /readyz says for every version.
+reference goes on with, in the middle of an answer. /readyz says for every version which of the two
+answers, and what keeps the faster one from it.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BASE = "base"
 """The name under which the base model without any adapter answers."""
 
+UNKNOWN = -1
+"""A token that an upstream server generated and did not name."""
+
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -116,12 +119,10 @@ class Finished:
     text: str
     reason: FinishReason
     ids: tuple[int, ...] = ()
-    """Every generated token, the end of turn included."""
+    """Every generated token, the end of turn included; `UNKNOWN` where an upstream server told only how many."""
     tokens: tuple[TokenLogprob, ...] = ()
     prompt_tokens: tuple[TokenLogprob, ...] = ()
     error: EngineError | None = None
-    usage: tuple[int, int] | None = None
-    """Tokens of prompt and answer as an upstream server counted them; None: `ids` and the prompt say it."""
 
 
 Event = Delta | Finished
@@ -149,6 +150,13 @@ class Request:
     submitted: float = 0.0
     first_token: float | None = None
     """`time.monotonic()` of acceptance and of the first token."""
+    counted: int | None = None
+    """Tokens of the prompt where an upstream server counted them."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the prompt has."""
+        return len(self.prompt) if self.counted is None else self.counted
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Golden prompts asked of an engine: by the log-probabilities of the golden answer, or by the tokens it chooses itself."""
+"""Golden prompts asked of an engine: the golden answer scored, or the tokens that it chooses itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from serving.engine.interface import Event, Finished, Parity, Request, Sampling
 
 if TYPE_CHECKING:
     from components.golden import GoldenPrompt
+    from components.schema import Message
     from serving.engine.interface import Engine
 
 TOLERANCE = golden.TOLERANCE
@@ -56,7 +57,14 @@ def first_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
     return next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
-def ask(engine: Engine, name: str, prompt: Sequence[int], how: Sampling, timeout: float) -> Finished:
+def ask(
+    engine: Engine,
+    name: str,
+    prompt: Sequence[int],
+    how: Sampling,
+    timeout: float,
+    messages: Sequence[Message] = (),
+) -> Finished:
     """One request, waited for.
 
     Raises:
@@ -64,7 +72,8 @@ def ask(engine: Engine, name: str, prompt: Sequence[int], how: Sampling, timeout
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     deadline = time.monotonic() + timeout
-    engine.submit(Request("parity", name, tuple(prompt), how, events.put, deadline=deadline))
+    request = Request("parity", name, tuple(prompt), how, events.put, messages=tuple(messages), deadline=deadline)
+    engine.submit(request)
     end = events.get(timeout=timeout + 5)
     assert isinstance(end, Finished), "a request that does not stream ends in one event"
     if end.error is not None:
