@@ -49,7 +49,7 @@ class BackgroundMirror:
 
     def __init__(self, write: Callable[[Interaction], None], waiting: int) -> None:
         self._write = write
-        self._queue: queue.Queue[Interaction | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[Interaction] = queue.Queue(waiting)
         self._closing = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
@@ -61,10 +61,15 @@ class BackgroundMirror:
         except queue.Full:
             metrics.MIRROR.labels("dropped").inc()
 
+    @property
+    def waiting(self) -> int:
+        """Answers that are not written yet."""
+        return self._queue.qsize()
+
     def close(self, seconds: float) -> None:
         self._closing.set()
         self._thread.join(seconds)
-        left = self._queue.qsize()
+        left = self.waiting
         if left:
             metrics.MIRROR.labels("dropped").inc(left)
             log.warning("%d answers did not reach the mirror before the service ended", left)
@@ -77,7 +82,6 @@ class BackgroundMirror:
                 if self._closing.is_set():
                     return
                 continue
-            assert interaction is not None
             try:
                 self._write(interaction)
             except Exception as error:
@@ -110,6 +114,7 @@ class MlflowTraces:
 
         client()
         if self._experiment is None:
+            mlflow.tracing.reset()  # an exporter that was built before would keep its address and its own background
             self._experiment = experiment(f"{self._task}-answers")
         end = int(interaction.created_at.timestamp() * 1e9)
         span = mlflow.start_span_no_context(
@@ -131,4 +136,6 @@ class MlflowTraces:
         with safe_set_span_in_context(span):
             mlflow.update_current_trace(client_request_id=interaction.id)
         span.end(outputs={"role": "assistant", "content": interaction.answer}, end_time_ns=end)
-        TracingClient().get_trace_info(span.trace_id)  # MLflow only warns where a trace is lost
+        # MLflow only warns where a trace, or what belongs to it, is lost.
+        if TracingClient().get_trace_info(span.trace_id).client_request_id != interaction.id:
+            raise RuntimeError("MLflow kept the trace only in part")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -20,7 +21,7 @@ class KeyRing:
         self._store = store
         self._lock = threading.Lock()
         self._live: dict[str, ApiKey] = {}
-        self._read_at = -FRESH_SECONDS
+        self._read_at = -math.inf
 
     def find(self, secret: str) -> ApiKey | None:
         """The live key that this is, or None. Reads the database at most every FRESH_SECONDS.
@@ -37,6 +38,10 @@ class KeyRing:
                 self._live = keys.live(self._store.engine)
                 self._read_at = time.monotonic()
             return self._live
+
+    def forget(self) -> None:
+        """Read the database at the next look-up."""
+        self._read_at = -math.inf
 
     @property
     def stale(self) -> bool:
