@@ -44,6 +44,11 @@ class Prefixes:
         self.tokens_saved = 0
         """Prompt tokens that were not computed again."""
 
+    @property
+    def kept(self) -> tuple[Prefix, ...]:
+        """What is kept now, the least recently used first."""
+        return tuple(self._kept.values())
+
     def find(self, model: str, prompt: tuple[int, ...]) -> Prefix | None:
         """The longest kept beginning of this prompt. One token at least is left to run: it gives the first logits."""
         found: Prefix | None = None

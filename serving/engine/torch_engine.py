@@ -92,8 +92,8 @@ class TorchEngine:
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._context = context
-        self._prefixes = Prefixes(prefix_cache_bytes)
-        shared = Lane(self._place(models.load_model(base)), "shared", self._prefixes)
+        self.prefixes = Prefixes(prefix_cache_bytes)
+        shared = Lane(self._place(models.load_model(base)), "shared", self.prefixes)
         self._shared = shared
         self.parameters = sum(p.numel() for p in shared.model.parameters())
         self._merge = self.parameters <= merge_up_to
@@ -122,7 +122,7 @@ class TorchEngine:
         if not merged and mixable(folder):
             self._on_engine_thread(lambda: self._add_shared(name, folder, tokenizer))
         else:
-            lane = Lane(self._place(load_merged(self.base, folder)), name, self._prefixes)
+            lane = Lane(self._place(load_merged(self.base, folder)), name, self.prefixes)
             self._on_engine_thread(lambda: self._add_lane(name, lane, tokenizer))
 
     def unload(self, name: str) -> None:
@@ -293,7 +293,7 @@ class TorchEngine:
                 del self._loaded[name]
                 if loaded.lane is not self._shared:
                     self._lanes.remove(loaded.lane)
-            self._prefixes.drop(name)
+            self.prefixes.drop(name)
             if loaded.lane is self._shared:
                 self._shared.drop_adapter(name)
             log.info("version %s is unloaded", name)

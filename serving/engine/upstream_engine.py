@@ -169,6 +169,8 @@ class UpstreamEngine:
         return f"upstream: {self.called(name)} at {self._upstream.base_url}"
 
     def close(self, drain_seconds: float) -> None:
+        if self._loop.is_closed():
+            return
         self._stopping = True
         until = time.monotonic() + drain_seconds
         while self._here and time.monotonic() < until:
