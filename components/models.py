@@ -79,24 +79,27 @@ def weights_folder(folder: Path) -> Path:
     if reference.kind == "local":
         return folder
     if reference.kind == "folder":
-        return model_folder(reference.location)
+        return model_folder(reference.location, named_by=f"{folder}/base.json")
     return fetch_hub_model(reference.location, reference.revision)
 
 
-def model_folder(location: str) -> Path:
-    """A Hugging Face folder on this machine that can be a base.
+def model_folder(location: str, named_by: str = "model.base") -> Path:
+    """A Hugging Face folder on this machine that can be a base; `named_by` is who says so.
 
     Raises:
         ModelError: naming what the folder lacks.
     """
     folder = Path(location).expanduser()
     if not folder.is_dir():
-        raise ModelError(f"model.base: the folder {folder} does not exist; set model.base in params.yaml")
+        raise ModelError(
+            f"{named_by}: the base's folder {folder} does not exist; bring it there, or name another base "
+            "(model.base in params.yaml, base in tasks/NAME/task.yaml, --base of saqia init)"
+        )
     if not (folder / "config.json").exists():
-        raise ModelError(f"model.base: {folder} has no config.json, so it is no Hugging Face model folder")
+        raise ModelError(f"{named_by}: {folder} has no config.json, so it is no Hugging Face model folder")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"model.base: {folder} holds no .safetensors file; other weight formats can run code and are not read"
+            f"{named_by}: {folder} holds no .safetensors file; other weight formats can run code and are not read"
         )
     return folder.resolve()
 
@@ -122,10 +125,7 @@ def fetch_hub_model(name: str, revision: str | None) -> Path:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(
-            f"model.base: {name!r} is not in the local Hugging Face cache and cannot be fetched "
-            f"({first_line(error)}); check the name and the network, or set model.base to a folder or to 'local'"
-        ) from None
+        raise _not_to_be_had(name, first_line(error)) from None
 
 
 def check_available(base: str, revision: str | None) -> None:
@@ -153,9 +153,13 @@ def check_available(base: str, revision: str | None) -> None:
                 return
             except Exception as error:
                 why = first_line(error)
-    raise ModelError(
-        f"model.base: {base!r} is not in the local Hugging Face cache and cannot be fetched ({why}); "
-        "check the name and the network, or set model.base to a folder or to 'local'"
+    raise _not_to_be_had(base, why)
+
+
+def _not_to_be_had(name: str, why: str) -> ModelError:
+    return ModelError(
+        f"model.base: {name!r} is no folder here, is not in the local Hugging Face cache "
+        f"and cannot be fetched ({why}); check the name and the network, or set model.base to a folder or to 'local'"
     )
 
 
@@ -322,9 +326,10 @@ def check_adapter(base: Path, adapter: Path) -> None:
         )
     found = tensor_hash(adapter)
     if manifest.adapter_sha256 != found:
+        named = ", ".join(file.name for file in sorted(adapter.glob("*.safetensors")))
         raise ModelError(
-            f"{adapter}: the weights' hash is {found[:12]}, the manifest says {manifest.adapter_sha256[:12]}: "
-            "the adapter is damaged; fetch the version again"
+            f"{adapter}/{named}: the weights' hash is {found[:12]}, the manifest says {manifest.adapter_sha256[:12]}: "
+            "the file is damaged; fetch the version again"
         )
 
 

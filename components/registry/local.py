@@ -84,10 +84,7 @@ def fetch(version: Version, into: Path) -> Path:
     Raises:
         RegistryError: as `local_version`.
     """
-    source = local_version(version)
-    with files.replacing_folder(into) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)
-    return into
+    return _put(local_version(version), into)
 
 
 def fetch_base(version: Version, into: Path) -> Path:
@@ -96,9 +93,12 @@ def fetch_base(version: Version, into: Path) -> Path:
     Raises:
         RegistryError: as `local_base`.
     """
-    source = local_base(version)
+    return _put(local_base(version), into)
+
+
+def _put(folder: Path, into: Path) -> Path:
     with files.replacing_folder(into) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)
+        shutil.copytree(folder, temporary, dirs_exist_ok=True)
     return into
 
 

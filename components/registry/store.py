@@ -8,12 +8,15 @@ to the working directory, and a turn's worktree is deleted after the turn.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from components.config import places
 from components.stage import StageError
@@ -53,6 +56,7 @@ def client() -> MlflowClient:
 
 
 def _open(uri: str) -> MlflowClient:
+    _check_file(uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
@@ -61,7 +65,7 @@ def _open(uri: str) -> MlflowClient:
     for noisy in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        with locked("mlflow-open"):
+        with locked("mlflow-open"), database_errors(uri):
             opened = MlflowClient(tracking_uri=uri, registry_uri=uri)
             opened.search_experiments(max_results=1)
             opened.search_registered_models(max_results=1)
@@ -69,7 +73,73 @@ def _open(uri: str) -> MlflowClient:
         raise RegistryError(
             f"MLflow at {uri} cannot be opened ({str(error).splitlines()[0]}); see `saqia doctor`"
         ) from None
-    return opened
+    return cast("MlflowClient", _Plain(opened, uri))
+
+
+def _check_file(uri: str) -> None:
+    """Look at a SQLite file before MLflow does, which tries one that cannot be opened again for two minutes."""
+    file = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not file.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+            opened.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _unusable(uri, str(error)) from error
+
+
+class _Plain:
+    """MLflow's client, except that what its database refuses is one line that names the database."""
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with database_errors(self._uri):
+                return found(*arguments, **named)
+
+        return call
+
+
+@contextmanager
+def database_errors(uri: str) -> Iterator[None]:
+    """What MLflow's database refuses (damaged, full, locked), told with the file or address and what to do.
+
+    MLflow passes some of it on as SQLAlchemy's errors and some as its own with SQLAlchemy's text in them.
+
+    Raises:
+        RegistryError
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, MlflowException) as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, MlflowException) and "(sqlite3." not in reason and "(psycopg" not in reason:
+            raise
+        raise _unusable(uri, reason) from error
+
+
+def _unusable(uri: str, reason: str) -> RegistryError:
+    where = uri.removeprefix("sqlite:///")
+    if "://" in where:
+        from sqlalchemy.engine import make_url
+
+        where = make_url(uri).render_as_string(hide_password=True)
+    remedy = "it is left as it is: restore it from a copy, or name another store with MLFLOW_TRACKING_URI"
+    if "is full" in reason:
+        remedy = "free some space and run it again"
+    elif "locked" in reason:
+        remedy = "another process holds it: run it again"
+    return RegistryError(f"MLflow's database {where} cannot be used ({reason}); {remedy}")
 
 
 @contextmanager
@@ -111,12 +181,13 @@ def download(uri: str, into: Path | None = None) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = download_artifacts(
-            artifact_uri=uri,
-            dst_path=str(into) if into else None,
-            tracking_uri=tracking_uri(),
-            registry_uri=tracking_uri(),
-        )
+        with database_errors(tracking_uri()):
+            found = download_artifacts(
+                artifact_uri=uri,
+                dst_path=str(into) if into else None,
+                tracking_uri=tracking_uri(),
+                registry_uri=tracking_uri(),
+            )
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"the artifacts of {uri} cannot be fetched from {tracking_uri()}: {str(error).splitlines()[0]}"
