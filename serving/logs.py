@@ -22,6 +22,15 @@ SECRETS = (
 )
 """Our own keys; the password of a database or tracking URL; whatever follows Bearer or Basic."""
 
+LEVELS = {
+    "saqia": logging.INFO,
+    "bentoml": logging.INFO,
+    "uvicorn.error": logging.INFO,
+    "uvicorn.access": logging.WARNING,
+    "alembic": logging.WARNING,
+}
+"""Others speak up only to warn; our own line a request is enough."""
+
 
 def without_secrets(text: str) -> str:
     """The text with keys and passwords blotted out."""
@@ -57,11 +66,10 @@ def configure() -> None:
     out.setFormatter(Lines())
     root = logging.getLogger()
     root.handlers[:] = [out]
-    root.setLevel(logging.INFO)
-    for name, logger in list(logging.root.manager.loggerDict.items()):
+    root.setLevel(logging.WARNING)
+    for logger in list(logging.root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.handlers:
             logger.handlers.clear()  # BentoML's, uvicorn's and MLflow's own formats
             logger.propagate = True
-        if "." not in name and name not in ("saqia", "bentoml", "uvicorn"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
