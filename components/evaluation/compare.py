@@ -120,22 +120,26 @@ def answer(
     if adapter is not None:
         result.parity = golden.differences(model, tokenizer, golden.read(adapter))
     prompts = {e.prompt: chat.prompt_ids(tokenizer, e.prompt) for s in sets for e in s.examples}
-    before = Answers(base, adapter, settings.max_new_tokens)
-    asked = [ids for ids in prompts.values() if before.of(ids) is None]
-    if len(asked) < len(prompts):
-        log.info("%d of %d answers of the %s are known", len(prompts) - len(asked), len(prompts), name)
-    progress = Progress(f"answers of the {name}", len(asked))
-    answers = generate(
-        model,
-        asked,
-        end=end,
-        max_new_tokens=settings.max_new_tokens,
-        batch_size=settings.batch_size,
-        progress=progress.advance,
-    )
+    known = Answers(base, adapter, settings.max_new_tokens)
+    new = sum(known.of(ids) is None for ids in prompts.values())
+    if new < len(prompts):
+        log.info("%d of %d answers of the %s are known", len(prompts) - new, len(prompts), name)
+    progress = Progress(f"answers of the {name}", new)
+    for s in sets:
+        expected = {e.prompt: e.answer for e in s.examples if known.of(prompts[e.prompt]) is None}
+        asked = [prompts[prompt] for prompt in expected]
+        answers = generate(
+            model,
+            asked,
+            end=end,
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            drafts=[chat.answer_ids(tokenizer, answer) for answer in expected.values()],
+            progress=progress.advance,
+        )
+        known.keep(asked, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
     progress.close()
-    before.keep(asked, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
-    texts = {prompt: before.of(ids) or "" for prompt, ids in prompts.items()}
+    texts = {prompt: known.of(ids) or "" for prompt, ids in prompts.items()}
     for s in sets:
         result.answers[s.name] = [texts[e.prompt] for e in s.examples]
         sample = sorted(s.examples, key=lambda e: e.id)[: settings.perplexity_rows]

@@ -3,13 +3,14 @@
 A static batch, left-padded and sorted by length, with a key-value cache that is allocated
 once (transformers' own copies the whole past for every token) and rows that leave the batch
 as they finish. The adapter is merged first: a LoRA layer costs two more products a token.
+Where the expected answers are known, only what differs from them is generated (drafts.py).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from components.evaluation.drafts import begin
 from components.models import load_model
 
 log = logging.getLogger(__name__)
+
+DRAFT_ROWS = 32
+"""Rows whose drafts are looked at together: more of them no longer fit a CPU's cache."""
+WORTH_DRAFTING = 0.45
+"""Looking at a draft costs about so much of generating the answer (measured: 3.7 of 8.1 ms a row on a CPU)."""
 
 
 def load_merged(base: Path, adapter: Path | None) -> PreTrainedModel:
@@ -42,6 +49,7 @@ def generate(
     end: int,
     max_new_tokens: int,
     batch_size: int = 100,
+    drafts: Sequence[Sequence[int]] | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> list[list[int]]:
     """The likeliest continuation of every prompt, without the end-of-turn token.
@@ -51,26 +59,62 @@ def generate(
     Args:
         prompts: token ids, any lengths.
         end: the token that ends an answer.
+        drafts: what the answers are expected to be, `end` included: the same answers, sooner.
         progress: called with the number of rows each time that some are done.
     """
-    answers: list[list[int]] = [[] for _ in prompts]
     room = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
-    fitting = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < room]
-    if len(fitting) < len(prompts):
-        log.warning("%d prompts leave no room for an answer within %d tokens", len(prompts) - len(fitting), room)
-        progress(len(prompts) - len(fitting))
-    order = sorted(fitting, key=lambda i: (len(prompts[i]), i))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        steps = min(max_new_tokens, room - len(prompts[rows[-1]]))
-        for row, answer in zip(rows, _batch(model, [prompts[i] for i in rows], end, steps), strict=True):
-            answers[row] = answer
+    most = [min(max_new_tokens, room - len(prompt)) if prompt else 0 for prompt in prompts]
+    answers: list[list[int]] = [[] for _ in prompts]
+    waiting = [i for i, limit in enumerate(most) if limit > 0]
+    if len(waiting) < len(prompts):
+        log.warning("%d prompts leave no room for an answer within %d tokens", len(prompts) - len(waiting), room)
+        progress(len(prompts) - len(waiting))
+    if drafts is not None:
+        waiting = _agree(model, prompts, drafts, end, most, waiting, answers, progress)
+    for rows in _alike([len(prompts[i]) + len(answers[i]) for i in waiting], waiting, batch_size):
+        begun_prompts = [[*prompts[i], *answers[i]] for i in rows]
+        rest = [most[i] - len(answers[i]) for i in rows]
+        for i, more in zip(rows, _batch(model, begun_prompts, end, rest), strict=True):
+            answers[i] = [*answers[i], *more]
         progress(len(rows))
     return answers
 
 
-def _batch(model: PreTrainedModel, prompts: list[Sequence[int]], end: int, steps: int) -> list[list[int]]:
-    device = model.device
+def _agree(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    drafts: Sequence[Sequence[int]],
+    end: int,
+    most: Sequence[int],
+    waiting: list[int],
+    answers: list[list[int]],
+    progress: Callable[[int], None],
+) -> list[int]:
+    """Begin answers by their drafts, as long as most drafts are the answer; returns the rows that are not done."""
+    rest, drafted, done = set(waiting), 0, 0
+    for rows in _alike([len(prompts[i]) + len(drafts[i]) for i in waiting], waiting, DRAFT_ROWS):
+        if drafted >= 2 * DRAFT_ROWS and done < drafted * WORTH_DRAFTING:
+            break
+        begun = begin(
+            model, [prompts[i] for i in rows], [drafts[i] for i in rows], end=end, most=[most[i] for i in rows]
+        )
+        for i, beginning in zip(rows, begun, strict=True):
+            answers[i] = beginning.ids
+        finished = [i for i, beginning in zip(rows, begun, strict=True) if beginning.done]
+        rest.difference_update(finished)
+        drafted, done = drafted + len(rows), done + len(finished)
+        progress(len(finished))
+    return [i for i in waiting if i in rest]
+
+
+def _alike(lengths: Sequence[int], indices: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The indices in batches of like lengths."""
+    order = [index for _, index in sorted(zip(lengths, indices, strict=True))]
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _batch(model: PreTrainedModel, prompts: list[list[int]], end: int, most: list[int]) -> list[list[int]]:
+    device, steps = model.device, max(most)
     width = max(len(prompt) for prompt in prompts)
     ids = torch.zeros((len(prompts), width), dtype=torch.long, device=device)
     mask = torch.zeros((len(prompts), width + steps), dtype=torch.long, device=device)
@@ -96,7 +140,7 @@ def _batch(model: PreTrainedModel, prompts: list[Sequence[int]], end: int, steps
         for row, token in zip(alive, tokens, strict=True):
             if token != end:
                 answers[row].append(token)
-        going = [i for i, token in enumerate(tokens) if token != end]
+        going = [i for i, token in enumerate(tokens) if token != end and len(answers[alive[i]]) < most[alive[i]]]
         if not going:
             break
         ids, positions = chosen[:, None], positions[:, -1:] + 1

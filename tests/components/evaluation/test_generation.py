@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from components import chat
-from components.evaluation.generation import answer_losses, generate, load_merged
+from components.evaluation.generation import DRAFT_ROWS, answer_losses, generate, load_merged
 from components.golden import greedy
 from components.models import load_model, load_tokenizer
 from tests.components.evaluation import toy
@@ -39,8 +41,36 @@ def test_answers_end_at_the_limit_and_a_prompt_without_room_gets_none(trained: W
     full = [1] * 64
     seen: list[int] = []
     answers = generate(model, [full, prompts[0], [], [1] * 62], end=-1, max_new_tokens=9, progress=seen.append)
-    assert [len(a) for a in answers] == [0, 2, 0, 2], "rows of one batch share the room that its longest prompt leaves"
+    assert [len(a) for a in answers] == [0, 9, 0, 2], "each row has the room that its own prompt leaves"
     assert sum(seen) == 4
+
+
+def test_drafts_right_wrong_cut_or_missing_change_no_answer(trained: World, prompts: list[list[int]]) -> None:
+    end = chat.end_of_turn_id(load_tokenizer(trained.base))
+    model = load_merged(trained.base, trained.good)
+    for limit in (24, 4):
+        plain = generate(model, prompts, end=end, max_new_tokens=limit)
+        assert any(plain)
+        drafts = []
+        for number, answer in enumerate(plain):
+            wrong = [*answer[: number % 3], 7, *answer[number % 3 :], end]
+            drafts.append([[*answer, end], wrong, answer[:2], [], [end], [*answer, 7, 7, end]][number % 6])
+        seen: list[int] = []
+        drafted = generate(
+            model, prompts, end=end, max_new_tokens=limit, batch_size=5, drafts=drafts, progress=seen.append
+        )
+        assert drafted == plain
+        assert sum(seen) == len(prompts)
+
+
+def test_where_the_drafts_are_the_answers_nothing_is_generated(trained: World, prompts: list[list[int]]) -> None:
+    end = chat.end_of_turn_id(load_tokenizer(trained.base))
+    model = load_merged(trained.base, trained.good)
+    plain = generate(model, prompts, end=end, max_new_tokens=24)
+    passes: list[int] = []
+    model.get_decoder().register_forward_hook(lambda *_: passes.append(1))
+    generate(model, prompts, end=end, max_new_tokens=24, drafts=[[*answer, end] for answer in plain])
+    assert len(passes) == math.ceil(len(prompts) / DRAFT_ROWS)
 
 
 def test_reference_losses_are_the_plain_cross_entropy_whatever_the_padding(
