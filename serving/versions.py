@@ -69,7 +69,26 @@ def read_served(task: str, version: str, folder: Path, engine: Engine, tokenizer
     manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(f"{manifest['base']['sha256']} {manifest['adapter_sha256']}".encode()).hexdigest()
     system = str(manifest.get("system") or "")
-    return Served(task, version, engine, tokenizer, system, f"fp_{digest[:12]}", schema=manifest.get("schema"))
+    schema = manifest.get("schema") and in_taught_order(manifest["schema"])
+    return Served(task, version, engine, tokenizer, system, f"fp_{digest[:12]}", schema=schema)
+
+
+def in_taught_order(schema: Any) -> Any:
+    """A JSON schema with its properties in the order of `required`, then the others.
+
+    Grammars write properties in the order in which the schema has them, and manifests were once
+    written with sorted keys: a model held to another order than it was taught answers worse.
+    """
+    if isinstance(schema, list):
+        return [in_taught_order(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {key: in_taught_order(part) for key, part in schema.items()}
+    properties, required = ordered.get("properties"), ordered.get("required")
+    if isinstance(properties, dict) and isinstance(required, list):
+        first = {name: properties[name] for name in required if name in properties}
+        ordered["properties"] = first | properties
+    return ordered
 
 
 def read_base(task: str, folder: Path, engine: Engine) -> Served:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import chat, golden
-from components.files import write_json, write_text
+from components.files import write_text
 from components.models import BaseReference, Manifest, tensor_hash
 from components.schema import Example
 from components.task import Task
@@ -63,7 +64,9 @@ def write_version(
         schema=schema.model_json_schema() if schema else None,
         created_by=created_by,
     )
-    write_json(folder / "manifest.json", manifest.model_dump(mode="json", by_alias=True))
+    # Not sorted: the order of a schema's properties is the order in which the model was taught to write them.
+    values = manifest.model_dump(mode="json", by_alias=True)
+    write_text(folder / "manifest.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     return manifest
 
 
