@@ -189,6 +189,15 @@ def reproduce(
     rebuild(root, places, task, version, force)
 
 
+@app.command(rich_help_panel="The stack")
+def answers() -> None:
+    """The tables that hold structured answers (requests with `store: true`), their rows and columns, for SQL."""
+    _, places = _enter()
+    from flows.answers import show
+
+    show(places)
+
+
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may use the service from other machines.")
 app.add_typer(keys_app, name="keys", rich_help_panel="The stack")
 

@@ -71,5 +71,6 @@ def configure() -> None:
         if isinstance(logger, logging.Logger) and logger.handlers:
             logger.handlers.clear()  # BentoML's, uvicorn's and MLflow's own formats
             logger.propagate = True
+    logging.captureWarnings(True)
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
