@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,12 @@ from serving.engine.interface import (
     Request,
     Sampling,
     Stopping,
+    TokenLogprob,
     Unloaded,
 )
 from serving.engine.proof import ask
-from serving.engine.upstream_wire import Piece, body_of, of_response, pieces
+from serving.engine.stop import StopMatcher
+from serving.engine.upstream_wire import Piece, body_of, keeps_to, of_response, pieces
 
 if TYPE_CHECKING:
     import httpx
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saqia.engine")
 
+START_SECONDS = 120.0
+"""How long a server may take that loads a model when it is first asked for."""
 LOOK_SECONDS = 0.05
 """How often a hang-up of the client is looked for."""
 UNBOUNDED = 1 << 30
@@ -116,7 +121,7 @@ class UpstreamEngine:
             ModelError: it has not; the message names what it has.
             BadGateway: it cannot be reached, or refuses the key.
         """
-        self._wait(self._check(self.called(name)))
+        self._wait(self._check(self.called(name)), START_SECONDS + 60)
         self._vocabulary.setdefault(name, None)
 
     def unload(self, name: str) -> None:
@@ -192,6 +197,13 @@ class UpstreamEngine:
     async def _check(self, model: str) -> None:
         async with self._named_errors():
             listed = await self._client.get("/models", timeout=30)
+            if listed.status_code >= 500 or listed.status_code == 404:  # some cannot list: ask for a word instead
+                body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 1}
+                async with self._posted("/chat/completions", body) as answered:
+                    await answered.aread()
+                    if answered.status_code == 200:
+                        return
+                    await self._refusal(answered)
             if listed.status_code == 200:
                 names = [str(entry.get("id")) for entry in listed.json().get("data", [])]
                 if model in names:
@@ -243,32 +255,59 @@ class UpstreamEngine:
             raise DeadlineExceeded("the answer was not whole when the request's time was up") from None
 
     async def _exchange(self, request: Request, body: dict[str, Any], shown: list[str]) -> Finished:
-        path = "/chat/completions" if request.messages else "/completions"
-        async with self._client.stream("POST", path, json=body) as response:
+        async with self._posted("/chat/completions" if request.messages else "/completions", body) as response:
             if response.status_code != 200:
                 await response.aread()
                 await self._refusal(response)
             if not request.stream:
                 await response.aread()
                 request.first_token = time.monotonic()
-                return self._finished(request, of_response(request, response.json()))
+                return self._finished(request, of_response(request, response.json()), 1)
             whole = Piece("")
+            stop = StopMatcher(request.sampling.stop)
             async for piece in pieces(request, response.aiter_lines()):
                 if request.first_token is None and piece.text:
                     request.first_token = time.monotonic()
                 whole = whole.then(piece)
-                if piece.text:
-                    shown.append(piece.text)
-                    self._tell(request, Delta(piece.text, piece.tokens))
-            if whole.reason is None:
+                self._show(request, stop.feed(piece.text), piece.tokens, shown)
+                if stop.stopped:  # the server did not see it itself
+                    break
+            if whole.reason is None and not stop.stopped:
                 raise BadGateway("the upstream server's stream broke off")
-            return self._finished(request, whole)
+            self._show(request, stop.flush(), (), shown)
+            return self._finished(request, whole, len(shown))
 
-    def _finished(self, request: Request, whole: Piece) -> Finished:
+    def _show(self, request: Request, text: str, tokens: tuple[TokenLogprob, ...], shown: list[str]) -> None:
+        if text:
+            shown.append(text)
+            self._tell(request, Delta(text, tokens))
+
+    @contextlib.asynccontextmanager
+    async def _posted(self, path: str, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+        """The response's head. A kept connection may have been closed at the other end: then once more on a new one."""
+        import httpx
+
+        request = self._client.build_request("POST", path, json=body)
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            response = await self._client.send(self._client.build_request("POST", path, json=body), stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    def _finished(self, request: Request, whole: Piece, pieces_shown: int) -> Finished:
+        """The end, with what a lax server left out seen to: stop strings are cut here, too, the rest is an error."""
         request.counted = whole.prompt_tokens
-        reason: FinishReason = "length" if whole.reason == "length" else "stop"
-        generated = whole.completion_tokens if whole.completion_tokens is not None else len(whole.tokens)
-        return Finished(whole.text, reason, (UNKNOWN,) * generated, whole.tokens, whole.of_prompt)
+        stop = StopMatcher(request.sampling.stop)
+        text = stop.feed(whole.text)
+        text += stop.flush()
+        reason: FinishReason = "length" if whole.reason == "length" and not stop.stopped else "stop"
+        keeps_to(request, replace(whole, text=text), reason)
+        uncounted = max(len(whole.tokens), pieces_shown)
+        generated = uncounted if whole.completion_tokens is None else whole.completion_tokens
+        return Finished(text, reason, (UNKNOWN,) * generated, whole.tokens, whole.of_prompt)
 
     def _tell(self, request: Request, event: Delta | Finished) -> None:
         try:

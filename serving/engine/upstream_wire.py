@@ -117,6 +117,25 @@ async def pieces(request: Request, lines: AsyncIterator[str]) -> AsyncIterator[P
             yield piece
 
 
+def keeps_to(request: Request, whole: Piece, reason: str) -> None:
+    """See that a server gave what was asked of it: some take a parameter and do nothing about it.
+
+    Raises:
+        BadGateway: naming what it left out.
+    """
+    how = request.sampling
+    if how.top_logprobs is not None and whole.text and not whole.tokens:
+        raise BadGateway("the upstream server gives no log-probabilities")
+    if how.schema is None or reason != "stop":
+        return
+    import jsonschema
+
+    try:
+        jsonschema.validate(json.loads(whole.text), json.loads(how.schema))
+    except (ValueError, jsonschema.ValidationError):
+        raise BadGateway("the upstream server does not keep to response_format") from None
+
+
 def _piece(request: Request, value: Mapping[str, Any]) -> Piece | None:
     usage = value.get("usage") or {}
     piece = Piece("", (), None, usage.get("prompt_tokens"), usage.get("completion_tokens"))
