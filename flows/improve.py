@@ -12,17 +12,17 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from components import config, registry
-from components.feedback.store import Store, StoreError, Turn
+from components.feedback.store import Store, Turn
 from components.registry import Version
 from components.schema import Verdict
-from components.stage import EXPECTED, StageError
-from components.task import load as load_task
-from flows import artifacts, environment, rollout, workspace
-from flows.build import refusal, run_graph
-from flows.lock import Busy, one_turn
+from components.stage import StageError
+from flows import artifacts, rollout, workspace
+from flows.entry import enter, refusal, run_graph
+from flows.lock import Needless
+from flows.results import Result
 from flows.workspace import Workspace
 
 
@@ -40,25 +40,29 @@ def improve(task: str | None = None, reason: str = "started by hand") -> State[A
 
     `reason` is why the run was started; it stands in the run's parameters and log.
     """
-    logger = get_run_logger()
-    root = environment.project_root()
-    places = config.places(root)
-    try:
-        settings = config.load(root / "params.yaml")
-        name = load_task(task or settings.task, root).name
-        logger.info("improve %s: %s", name, reason)
-        with (
-            one_turn(places.home, f"turn of {name}", settings.improve.when_busy, logger.info),
-            Store(places.database_url) as store,
-        ):
-            return _improve(root, name, places, store)
-    except Busy as error:
-        return Cancelled(message=str(error))
-    except (*EXPECTED, StoreError) as error:
-        return Failed(message=str(error))
+    return enter("turn", task, reason, _improve, meanwhile=_held_already)
 
 
-def _improve(root: Path, name: str, places: config.Places, store: Store) -> State[Any]:
+def _held_already(name: str, places: config.Places, holder: str) -> None:
+    """Not waiting for a turn that holds everything that was said: it would leave nothing to do.
+
+    Raises:
+        Needless: such a turn is running.
+    """
+    if not holder.startswith(f"turn of {name} "):
+        return
+    with Store(places.database_url) as store:
+        turn = next((t for t in store.turns(name) if t.state == "open"), None)
+        if turn is not None and store.latest_seq(name) <= turn.through:
+            raise Needless(f"turn {turn.number} of {name} is running and holds all its feedback: nothing done")
+
+
+def _improve(root: Path, name: str, places: config.Places) -> State[Any]:
+    with Store(places.database_url) as store:
+        return _turn(root, name, places, store)
+
+
+def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[Any]:
     champion = registry.champion(name)
     if champion is None:
         raise StageError(f"{name} has no champion to improve: build it first (saqia build --task {name})")
@@ -81,9 +85,8 @@ def _improve(root: Path, name: str, places: config.Places, store: Store) -> Stat
         places,
     )
     results = run_graph(made, name)
-    failed = [r for r in results if r.outcome == "failed"]
-    if failed:
-        return _stopped(store, turn, made, champion, failed)
+    if any(r.outcome == "failed" for r in results):
+        return _stopped(store, turn, made, champion, results)
     verdict = rollout.verdict_of(made)
     workspace.settle_lock(made)
     commit = workspace.record(made, f"turn-{turn.number:04d}")
@@ -120,17 +123,16 @@ def _version_of(store: Store, turn: Turn) -> Version | None:
     return None
 
 
-def _stopped(store: Store, turn: Turn, made: Workspace, champion: Version, failed: list[Any]) -> State[Any]:
+def _stopped(store: Store, turn: Turn, made: Workspace, champion: Version, results: list[Result]) -> State[Any]:
     """The graph did not get through: a refused gate gives the feedback back, anything else can be resumed."""
     workspace.keep_reports(made, f"turn-{turn.number:04d}-stopped")
     gates = {node.name for node in _gates(made)}
     serving = f"version {champion.version} goes on serving"
-    if any(r.name in gates for r in failed):
+    said = f"{refusal(results, made)}; {serving}"
+    if any(r.name in gates for r in results if r.outcome == "failed"):
         store.abandon_turn(turn)
-        return Failed(
-            name="Gate closed", message=f"{refusal(failed, made)}; {serving}; the feedback waits for the next turn"
-        )
-    return Failed(message=f"{refusal(failed, made)}; {serving}; run `saqia improve` again to carry on with this turn")
+        return Failed(name="Gate closed", message=f"{said}; the feedback waits for the next turn")
+    return Failed(message=f"{said}; run `saqia improve` again to carry on with this turn")
 
 
 def _gates(made: Workspace) -> list[Any]:
