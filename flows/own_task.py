@@ -45,6 +45,12 @@ def create(
             f"{settings.examples.held_out_share:g} is held out as a test: bring more, or ask for fewer in "
             f"{folder.relative_to(root)}/params.yaml"
         )
+    if base is not None and not _converses(base):
+        typer.echo(
+            "note: the base has no chat template, so it was not taught to converse, nor where an answer ends: "
+            "an adapter alone often cannot teach it that. If the report calls the answers poor, write "
+            f"`train: {{method: full}}` into {folder.relative_to(root)}/params.yaml"
+        )
     typer.echo(f"next: saqia run {name}")
 
 
@@ -57,6 +63,17 @@ def _usable(base: str) -> str:
     from components.models import is_folder, model_folder
 
     return str(model_folder(base)) if is_folder(base) else base
+
+
+def _converses(base: str) -> bool:
+    """Whether a base's folder has a chat template, and so was probably taught to answer; a hub id is believed to."""
+    from components.models import is_folder
+
+    if not is_folder(base):
+        return True
+    settings = Path(base) / "tokenizer_config.json"
+    written = settings.read_text(encoding="utf-8", errors="replace") if settings.exists() else ""
+    return (Path(base) / "chat_template.jinja").exists() or "chat_template" in written
 
 
 def _languages(rows: Sequence[Example], quality: QualitySettings) -> list[str]:

@@ -314,7 +314,11 @@ def _answers(program: Program, places: Places) -> bool:
 
 
 def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    """The last line of a program's newest start; a full disk, which cuts that line short, in plain words."""
+    started = log.read_text(encoding="utf-8", errors="replace").rpartition("\n--- ")[2]
+    if "disk is full" in started or "No space left on device" in started:
+        return "the disk is full: free some space and run it again"
+    lines = [line.strip() for line in started.splitlines() if line.strip()]
     return lines[-1] if lines else "it wrote nothing"
 
 

@@ -57,7 +57,7 @@ def main(settings: config.Settings) -> None:
     )
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
-    log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))  # type: ignore[attr-defined]
+    log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))
 
 
 def _skipped(path: Path) -> dict[str, int]:

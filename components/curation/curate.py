@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from components.config import CurateSettings
 from components.curation.cap import capped
@@ -41,7 +42,7 @@ class Curated:
     preferences: list[Preference]
     review: list[FeedbackRow]
     dropped: list[Dropped]
-    report: dict[str, object] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 def curate(

@@ -89,12 +89,14 @@ def quality(task: Task, results: Sequence[SetResult]) -> list[str]:
             continue
         mean = sum(value_of(s, metric) for s in r.after) / len(r.after)
         word = next(word for limit, word in WORDS[metric] if mean < limit)
-        line = f"{'exact match' if metric == 'exact' else 'ROUGE-L'} {mean:.2f} on {r.title}: {word}"
-        numbers = summary(task, r.examples, r.after)
+        beaten = ""
         if task.answer == "label":
             answer, share = commonest(r.examples)
             if mean <= share:
-                line += f"; always answering {answer!r} would score {share:.2f}"
+                word = "poor"  # whatever the number: this much is had by reading nothing
+                beaten = f"; always answering {answer!r} would score {share:.2f}"
+        line = f"{'exact match' if metric == 'exact' else 'ROUGE-L'} {mean:.2f} on {r.title}: {word}{beaten}"
+        numbers = summary(task, r.examples, r.after)
         if numbers.get("valid", 1.0) < 0.99:
             line += f"; only {numbers['valid']:.0%} of the answers are valid"
         lines.append(line)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from components.examples.formats import alpaca, openai_messages, pairs, reading, sharegpt, table
 from components.examples.formats.records import Imported, Record, Skipped, Unusable
 from components.files import DataError
+from components.schema import Example
 
 FORMATS: tuple[ModuleType, ...] = (openai_messages, sharegpt, alpaca, pairs)
 _LOOKED_AT = 200
@@ -84,8 +86,11 @@ def _format(path: Path, head: list[Record | Skipped]) -> ModuleType:
     return FORMATS[min(votes, key=lambda i: (-votes[i], i))]
 
 
-def _as(format_: ModuleType, records: Iterable[Record | Skipped], where: str, convert) -> Imported:  # type: ignore[no-untyped-def]
-    examples, skipped = [], []
+def _as(
+    format_: ModuleType, records: Iterable[Record | Skipped], where: str, convert: Callable[[dict[str, Any]], Example]
+) -> Imported:
+    examples: list[Example] = []
+    skipped: list[Skipped] = []
     notes: list[str] = []
     unused: Counter[str] = Counter()
     for record in records:

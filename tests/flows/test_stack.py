@@ -101,3 +101,9 @@ def test_a_free_port_is_chosen_where_the_preferred_one_is_taken() -> None:
         port = other.getsockname()[1]
         assert stack.free_port(port) != port
     assert stack.free_port(port) == port
+
+
+def test_a_program_that_a_full_disk_ended_says_so(here: Places, tmp_path: Path) -> None:
+    code = "import sys; sys.exit('sqlite3.OperationalError: database or disk is full\\n  File cut sho')"
+    with pytest.raises(StackError, match=r"One ended at once: the disk is full: free some space and run it again"):
+        stack.start(tmp_path, here, [Program("one", "One", (sys.executable, "-c", code), port=free_port(), health="/")])

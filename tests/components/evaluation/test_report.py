@@ -118,3 +118,26 @@ def test_the_page_fits_a_phone_and_a_desk(reports: Path, tmp_path: Path, chromiu
     found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
     assert found, done.stderr[-500:]
     assert int(found[1]) <= int(found[2]), "nothing is wider than the page"
+
+
+@pytest.mark.parametrize(("said", "word"), [("ham", "poor; always answering 'ham' would score 0.90"), (None, "good")])
+def test_a_label_that_is_always_given_is_called_poor_however_often_it_is_right(said: str | None, word: str) -> None:
+    from components.evaluation.metrics import score
+    from components.evaluation.verdict import SetResult, quality
+    from components.schema import Example, Message
+    from components.task import Task
+
+    task = Task(name="mail", title="Mail", answer="label", labels=("ham", "spam"))
+    rows = [
+        Example(
+            id=str(n),
+            messages=(
+                Message(role="user", content=f"m{n}"),
+                Message(role="assistant", content="spam" if n < 2 else "ham"),
+            ),
+        )
+        for n in range(20)
+    ]
+    given = [score(task, "test", row, said or row.answer) for row in rows]
+    (line,) = quality(task, [SetResult("test", "test", "guard", rows, given, given)])
+    assert line.endswith(f"on test: {word}")
