@@ -117,12 +117,13 @@ class Strategies:
     def _form(self, served: Served, plan: Plan, room: int, opened: bool) -> Form:
         chosen = self._task.prompting
         schema = served.schema if chosen.constrain else None
+        text = None if schema is None else json.dumps(schema)
         labels = self._task.labels if chosen.constrain else ()
         if chosen.chain_of_thought is not None and plan.thinks:
-            most = min(chosen.chain_of_thought.max_characters, max(1, room // 2))
-            return Form(thought.grammar(schema, labels, most, opened))
-        if schema is not None:
-            text = json.dumps(schema)
+            # A power of two: every length of its own would be a grammar of its own to compile.
+            most = min(chosen.chain_of_thought.max_characters, 2 ** (max(2, room).bit_length() - 2))
+            return Form(thought.grammar(text, tuple(labels), most, opened))
+        if text is not None:
             return Form(json_grammar(text), text)
         return Form(label_grammar(tuple(labels)) if labels else None)
 

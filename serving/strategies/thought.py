@@ -8,9 +8,9 @@ has a schema or labels, a grammar makes the model keep to the form; a free text 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 from components.schema import Message
 from serving.engine.grammar import COMPACT
@@ -26,12 +26,11 @@ def with_instruction(messages: Sequence[Message], instruction: str) -> tuple[Mes
     return (Message(role="system", content=instruction), *messages)
 
 
-def grammar(
-    schema: Mapping[str, Any] | None, labels: Sequence[str], most_characters: int, opened: bool = False
-) -> str | None:
+@lru_cache(maxsize=64)
+def grammar(schema: str | None, labels: tuple[str, ...], most_characters: int, opened: bool = False) -> str | None:
     """Thoughts of bounded length, then the answer: an llguidance grammar in its Lark notation; None for free text.
 
-    opened: the prompt itself ends with <think>.
+    schema: as JSON text. opened: the prompt itself ends with <think>.
 
     Raises:
         ValueError: the schema cannot be enforced.
@@ -41,7 +40,7 @@ def grammar(
     from llguidance import LLMatcher
 
     if schema is not None:
-        answer = "%json " + json.dumps({**schema, "x-guidance": COMPACT})
+        answer = "%json " + json.dumps({**json.loads(schema), "x-guidance": COMPACT})
     else:
         answer = " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
     # The end belongs to the thoughts' own token class: a greedy lexer would otherwise run past it.
