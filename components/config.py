@@ -137,6 +137,8 @@ class TrainSettings(Section):
     method: Literal["lora", "full", "freeze"] = "lora"
     start: Literal["base", "champion"] = "base"
     steps: int = Field(300, ge=1)
+    first_steps: int | None = Field(None, ge=1)
+    """Steps of the first version on a local base that was instruction-tuned on this very task. None: `steps`."""
     batch_size: int = Field(16, ge=1)
     lr: float = Field(2e-3, gt=0, le=1)
     warmup: float = Field(0.05, ge=0, lt=1)

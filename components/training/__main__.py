@@ -36,6 +36,8 @@ def main(settings: config.Settings) -> None:
     fast = head_is_separable(model, batches.step(0))
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
     has_champion = (layout.CHAMPION / "manifest.json").exists()
+    taught = settings.model.base == "local" and settings.corpus.task == settings.task
+    steps = wanted.first_steps or wanted.steps if taught and not has_champion else wanted.steps
     checkpoints = Checkpoints(
         digest_of(
             stage="train",
@@ -54,7 +56,7 @@ def main(settings: config.Settings) -> None:
             optimizers.adamw(model, wanted.lr),
             loop.Plan(
                 section="train",
-                steps=wanted.steps,
+                steps=steps,
                 warmup=wanted.warmup,
                 seed=settings.seed,
                 batch=batches.step,
@@ -81,7 +83,7 @@ def main(settings: config.Settings) -> None:
             "examples": len(examples),
             "trainable_share": round(methods.trainable_share(model), 5),
         }
-        run.log(wanted.steps, {f"final_{name}": float(value) for name, value in metrics.items()})
+        run.log(steps, {f"final_{name}": float(value) for name, value in metrics.items()})
     report = layout.training(settings.task)
     loop.write_losses(report / "loss.csv", history)
     write_json(report / "metrics.json", {**metrics, "mlflow_run": run.run_id})

@@ -112,6 +112,19 @@ def test_the_first_turn_starts_at_the_base_though_the_champion_is_asked_for(toy:
     assert tensor_hash(VERSION) == first
 
 
+def test_the_first_version_is_trained_shorter_only_on_a_base_that_was_taught_its_task(toy: Path) -> None:
+    def steps(task: str) -> int:
+        given = settings(steps=4, first_steps=2)
+        main(given.model_copy(update={"corpus": given.corpus.model_copy(update={"task": task})}))
+        return int(json.loads((layout.training("toy") / "metrics.json").read_text())["steps"])
+
+    assert (steps("toy"), steps("another")) == (2, 4)
+    (layout.CHAMPION / "none.json").unlink()
+    layout.CHAMPION.rmdir()
+    VERSION.rename(layout.CHAMPION)
+    assert steps("toy") == 4
+
+
 def test_the_run_in_mlflow_has_parameters_metrics_and_the_digest_of_the_rows(toy: Path) -> None:
     main(settings())
     client = mlflow.MlflowClient(config.places().tracking_uri)
