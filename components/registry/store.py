@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
 
 
 class RegistryError(StageError):
-    """The registry does not hold what was asked for, or holds it damaged; one line that says what to do."""
+    """The registry does not hold what was asked for, or holds it damaged; one line that says what to do.
+
+    A password in a store's address is blotted out: these lines reach logs and HTTP clients.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(PASSWORD.sub(r"\1…@", message))
 
 
+PASSWORD = re.compile(r"(://[^:/@\s\"']*:)[^@/\s\"']+@")
 _opened: dict[str, MlflowClient] = {}
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from components.feedback.store import KeyReused, StoreError, UnknownInteraction
 from components.schema import FeedbackKind
 from serving import feedback
+from serving.access.context import current
 from serving.api import metrics
 from serving.api.answering import choice_id, runtime_of
 from serving.api.errors import RESPONSES, ApiError, invalid
@@ -29,7 +30,9 @@ class FeedbackRequest(WholeBody):
     kind: FeedbackKind | None = Field(None, description="thumb_up and thumb_down are the same as `thumb`.")
     correction: str | None = Field(None, max_length=100_000, description="The right answer, whole.")
     comment: str | None = Field(None, max_length=10_000)
-    rater: str = Field("anonymous", min_length=1, max_length=200, description="Who says it.")
+    rater: str = Field(
+        "anonymous", min_length=1, max_length=200, description="Who says it; by default the name of the API key."
+    )
     idempotency_key: str | None = Field(
         None, min_length=1, max_length=200, description="A retry with it is stored once."
     )
@@ -68,8 +71,10 @@ async def give_feedback(
     """Say what is right or wrong about an answer. The answer to this request comes when it is on disk."""
     runtime = runtime_of(http)
     id = choice_id(body.completion_id, body.choice)
+    key = current().key
+    rater = key.name if key is not None and "rater" not in body.model_fields_set else body.rater
     said = feedback.Said(
-        id, body.said_thumb, body.correction, body.comment, body.rater, body.idempotency_key or idempotency_key
+        id, body.said_thumb, body.correction, body.comment, rater, body.idempotency_key or idempotency_key
     )
     try:
         answered = await asyncio.to_thread(feedback.interaction, runtime.store, id)

@@ -9,6 +9,7 @@ import pytest
 from components import registry
 from components.files import write_json
 from components.models import BaseReference, ModelError, load_model, weights_folder
+from components.registry.store import RegistryError, client
 from tests.components.evaluation.conftest import World
 from tests.components.registry.test_versions import register
 
@@ -62,3 +63,15 @@ def test_a_base_folder_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> 
         ) as e:
             use(tmp_path / "base")
         assert "huggingface" not in str(e.value)
+
+
+def test_a_password_in_the_stores_address_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("postgresql://saqia:hunter2@127.0.0.1:9/mlflow", "http://saqia:hunter2@127.0.0.1:9"):
+        told = str(RegistryError(f"MLflow at {address} cannot be opened (no route to '{address}')"))
+        assert "hunter2" not in told
+        assert "saqia:…@127.0.0.1:9" in told
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://saqia:hunter2@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError) as refused:
+        client()
+    assert "hunter2" not in str(refused.value)

@@ -86,6 +86,8 @@ def test_each_path_wants_its_scope(make: Make) -> None:
             headers={"Authorization": f"Bearer {secret}"},
         )
         assert said.status_code == 200
+    raters = [event.rater for event in live.runtime.store.feedback_for(answered.json()["id"])]
+    assert raters == ["test ('use',)", "test ('review',)", "test ('admin',)"]
     assert [ask(live, s, "/v1/admin/anything").status_code for s in (use, review, admin)] == [403, 403, 404]
 
 
