@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -41,6 +42,10 @@ EXPECTED = (StageError, config.ConfigError, DataError, TaskError, ModelError)
 
 def said_by_system(error: OSError) -> str:
     """One line for what the operating system refused, and what to do about it."""
+    if isinstance(error, shutil.Error):  # copying a folder: a list of what could not be copied, and why
+        _, target, reason = error.args[0][0]
+        full = "No space left" in str(reason)
+        error = OSError(errno.ENOSPC if full else 0, "No space left on device" if full else str(reason), str(target))
     where = error.filename or f"a file under {Path.cwd()}"
     remedy = {
         errno.ENOSPC: "free some space and run it again",

@@ -57,3 +57,14 @@ def test_a_full_disk_is_one_line_with_what_to_do() -> None:
     assert "No space left on device" in done.stderr
     assert "free some space" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_a_full_disk_cannot_take_is_one_line() -> None:
+    import shutil
+
+    from components.stage import said_by_system
+
+    error = shutil.Error([("a/x", "b/x", "[Errno 28] No space left on device: 'a/x' -> 'b/x'")])
+    assert said_by_system(error) == (
+        "No space left on device: b/x; nothing is half-written: free some space and run it again"
+    )
