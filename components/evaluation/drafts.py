@@ -49,7 +49,8 @@ def begin(
     drafts = [list(draft[:limit]) for draft, limit in zip(drafts, most, strict=True)]
     width = max(len(prompt) + len(draft) for prompt, draft in zip(prompts, drafts, strict=True))
     ids = torch.full((len(prompts), width), end)
-    rows, positions = [], []
+    rows: list[int] = []
+    positions: list[int] = []
     for row, (prompt, draft) in enumerate(zip(prompts, drafts, strict=True)):
         ids[row, : len(prompt) + len(draft)] = torch.tensor([*prompt, *draft])
         rows += [row] * (len(draft) + 1)
