@@ -9,13 +9,23 @@ answers, and what keeps the faster one from it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.models import ModelError, first_line
-from serving.engine.interface import BASE, BadGateway, EngineError, EngineState, Parity, Request
+from serving.engine.interface import (
+    BASE,
+    BadGateway,
+    EngineError,
+    EngineState,
+    Parity,
+    Request,
+    Stopping,
+    Unloaded,
+)
 from serving.engine.openvino_engine import OpenVinoEngine, unsupported
 from serving.engine.torch_engine import TorchEngine
 
@@ -34,6 +44,8 @@ class AutoEngine:
         self._strict = strict
         self._why_not: dict[str, str] = {}
         """Versions that torch answers for → what keeps openvino from it."""
+        self._leaving: set[str] = set()
+        """Versions that take no new request and are still being answered."""
         if strict:
             self._try_fast(BASE, None)
         else:
@@ -56,11 +68,22 @@ class AutoEngine:
             self._why_not.pop(name, None)
 
     def unload(self, name: str) -> None:
-        self.reference.unload(name)
-        self.fast.unload(name)
+        """The reference keeps the version until openvino's last answer is whole: it may have to go on with one."""
+        if name != BASE:
+            self._leaving.add(name)
+            self.fast.unload(name, then=lambda: self._gone(name))
+        else:
+            self.reference.unload(name)
+
+    def _gone(self, name: str) -> None:
+        with contextlib.suppress(Stopping):
+            self.reference.unload(name)
+        self._leaving.discard(name)
         self._why_not.pop(name, None)
 
     def submit(self, request: Request) -> None:
+        if request.model in self._leaving:
+            raise Unloaded(f"version {request.model} is not loaded")
         if not self.fast.serves(request.model):
             self.reference.submit(request)
             return

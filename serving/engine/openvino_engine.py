@@ -56,6 +56,8 @@ log = logging.getLogger("saqia.engine")
 PREFILL_TOKENS = 4096
 KEPT_FILES = 4
 """Written versions that stay on disk, the newest."""
+LONGEST_DRAIN = 3600.0
+"""Seconds; a request's own deadline ends it long before."""
 COLDEST = 0.01
 """Below this temperature (and above 0) single precision overflows in openvino's sampling."""
 
@@ -195,11 +197,20 @@ class OpenVinoEngine:
             old.unlink(missing_ok=True)
         return file
 
-    def unload(self, name: str) -> None:
+    def unload(self, name: str, then: Callable[[], None] = lambda: None) -> None:
+        """Take no new request; when the last answer is whole, end the worker and call `then`."""
         with self._lock:
             loaded = self._loaded.pop(name, None)
-        if loaded is not None:
-            threading.Thread(target=loaded.pipeline.close, args=(3600.0,), daemon=True).start()
+        if loaded is None:
+            then()
+            return
+        pipeline = loaded.pipeline
+
+        def finish() -> None:
+            pipeline.close(LONGEST_DRAIN)
+            then()
+
+        threading.Thread(target=finish, name=f"unload-{name}", daemon=True).start()
 
     def serves(self, name: str) -> bool:
         """Whether `submit` would take a request for this version now."""

@@ -317,6 +317,20 @@ def test_where_its_process_dies_the_answer_goes_on_and_readiness_says_so(
     assert Asked(engine, tokenizer, TEXTS[0]).text
 
 
+def test_a_version_that_leaves_finishes_its_answers_even_where_torch_must_go_on_with_them(
+    build: Callable[..., Engine], tokenizer: Any
+) -> None:
+    engine = build("auto")
+    text = json.dumps(models.SCHEMA)
+    how: dict[str, Any] = {"grammar": json_grammar(text), "schema": text, "max_tokens": 60, "temperature": 1.0}
+    asked = [Asked(engine, tokenizer, TEXTS[seed % 4], seed=seed, **how) for seed in range(12)]
+    engine.unload("1")
+    with pytest.raises(Unloaded):
+        Asked(engine, tokenizer, TEXTS[0])
+    assert {one.finish()[0].error for one in asked} == {None}
+    Live.until(lambda: "1" not in engine.state().rows_by_model)
+
+
 def test_a_version_that_openvino_would_answer_otherwise_is_answered_by_torch(
     build: Callable[..., Engine], tokenizer: Any, version_1: Path, base: Path, tmp_path: Path
 ) -> None:
