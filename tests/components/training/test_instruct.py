@@ -73,7 +73,10 @@ def test_a_hub_model_that_cannot_be_reached_is_one_line_at_once(toy: Path, monke
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     before = time.monotonic()
-    with pytest.raises(ModelError, match=r"'some/model' is no folder here, is not in the local Hugging Face cache and cannot be fetched"):
+    with pytest.raises(
+        ModelError,
+        match=r"'some/model' is no folder here, is not in the local Hugging Face cache and cannot be fetched",
+    ):
         main(_settings(model={"base": "some/model"}))
     assert time.monotonic() - before < 15, "the hub client's own retries take 23 seconds and more"
 
