@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving [--clients 1 8 32] [--seconds 5] [--tokens 32] [--no-peers]
 
-A random-weights Llama in the shape of the default base (hidden 128, 4 layers) is served by `python -m serving`
+A random-weights Llama about as small as the default base (hidden 128, 4 layers) is served by `python -m serving`
 (store included), by `transformers serve`, and by `transformers serve --continuous-batching`; the same streamed
 chat requests go to each, one server at a time. Prints requests/s, output tokens/s, the time to the first token,
 each as a ratio to plain `transformers serve`, and what HTTP and the store add to asking the engine directly.
