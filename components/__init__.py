@@ -17,9 +17,9 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Not telemetry, but likewise read at import: idle threads that spin steal time
-    # from the other stages on a shared machine (0.94 s -> 0.68 s a step on two cores).
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Not telemetry, but likewise read at import: how long an idle thread spins before it sleeps. Not at all
+    # makes a small model's step twice as long on quiet cores (74 -> 115-190 ms), for long steals from other stages.
+    "GOMP_SPINCOUNT": "50000",
     "TOKENIZERS_PARALLELISM": "false",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from components import layout, stage
 from components.config import Settings
@@ -14,7 +13,6 @@ log = logging.getLogger(__name__)
 
 def main(settings: Settings) -> None:
     """Read models and sets from the working directory; write reports/<task>/evaluation/ and evaluation.json."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     from components.evaluation.compare import compare, load_sets
