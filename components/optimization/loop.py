@@ -1,7 +1,7 @@
 """The step loop of every training here: deterministic, resumable to the bit, stopped by nonsense.
 
-The batch of a step is a pure function of the step, so a checkpoint needs no position in a
-data stream: weights, optimizer state, PyTorch's random state and the losses so far are all.
+A step's batch and its random numbers are pure functions of the step, so a checkpoint needs no
+position in a stream: weights, optimizer state and the losses so far are all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
+
 from components.files import replacing
+from components.optimization import replicas
 from components.optimization.checkpoints import Checkpoints
 from components.optimization.optimizers import rate, set_rate
 from components.optimization.progress import Progress
@@ -45,7 +48,8 @@ class Plan(Generic[B]):
     """One training.
 
     `batch(step)` and `loss(model, batch)` → (mean loss, tokens seen) define it; `section` is the
-    part of params.yaml that its learning rate stands in, for messages.
+    part of params.yaml that its learning rate stands in, for messages. `share(batch, rank, count)`
+    → (a part of it, that part's weight in the batch's mean loss) divides it among `replicas` processes.
     """
 
     section: str
@@ -54,6 +58,8 @@ class Plan(Generic[B]):
     seed: int
     batch: Callable[[int], B]
     loss: Callable[[torch.nn.Module, B], tuple[torch.Tensor, int]]
+    share: Callable[[B, int, int], tuple[B, float]] | None = None
+    replicas: int = 1
     clip: float = 1.0
     heldout: Callable[[torch.nn.Module], float] | None = None
     heldout_every: int = 100
@@ -88,32 +94,38 @@ def fit(
     """Train for `plan.steps` steps, from the checkpoint if there is one; leaves `model` trained.
 
     Raises:
-        StageError: the loss is no number, or has jumped and stays there.
+        StageError: the loss is no number, or has jumped and stays there; a process beside this one died.
     """
+    state = checkpoints.load() if checkpoints else None
+    with replicas.forked(plan.replicas):
+        return _fit(model, optimizers, plan, checkpoints, state)
+
+
+def _fit(
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    plan: Plan[B],
+    checkpoints: Checkpoints | None,
+    state: dict[str, Any] | None,
+) -> History:
+    """The loop in each of the processes; all do the same to their weights, the first one tells of it."""
     import torch
 
-    state = checkpoints.load() if checkpoints else None
     history, first = History(), 0
-    torch.manual_seed(plan.seed)
     if state is not None:
         history, first = _restore(state, model, optimizers)
-    mean, high = math.nan, 0
+    watch = Watch(plan.section, plan.warmup * plan.steps)
     model.train()
-    progress = Progress(plan.section, plan.steps, first)
+    tells = replicas.rank() == 0
+    progress = Progress(plan.section, plan.steps, first, shown=tells)
     before = history.seconds
     try:
         for step in range(first, plan.steps):
             share = rate(step, plan.steps, plan.warmup)
             set_rate(optimizers, share)
-            loss_tensor, tokens = plan.loss(model, plan.batch(step))
-            loss_tensor.backward()
-            norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip)
-            loss = loss_tensor.item()
-            if not (math.isfinite(loss) and math.isfinite(norm.item())):
-                raise StageError(
-                    f"step {step + 1}: the loss is {loss} (gradient norm {norm.item()}); "
-                    f"lower {plan.section}.lr in params.yaml"
-                )
+            loss, tokens = _backward(model, plan, step)
+            norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip).item()
+            watch.look(step, loss, norm)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -121,26 +133,16 @@ def fit(
             history.tokens += tokens
             progress.step(loss, tokens)
             history.seconds = before + progress.seconds
-            high = (
-                high + 1
-                if step > plan.warmup * plan.steps and loss > max(SPIKE_FACTOR * mean, mean + SPIKE_MARGIN)
-                else 0
-            )
-            if high >= SPIKE_STEPS:
-                raise StageError(
-                    f"step {step + 1}: the loss rose from {mean:.2f} to {loss:.2f} and stays there; "
-                    f"lower {plan.section}.lr in params.yaml"
-                )
-            if not high:
-                mean = loss if math.isnan(mean) else 0.95 * mean + 0.05 * loss
             done = step + 1
+            if not tells:
+                continue
             if plan.heldout and (done % plan.heldout_every == 0 or done == plan.steps):
                 model.eval()
                 history.heldout[done] = plan.heldout(model)
                 model.train()
             if plan.on_log and (done % plan.log_every == 0 or done == plan.steps):
                 recent = history.losses[-plan.log_every :]
-                values = {"loss": sum(recent) / len(recent), "lr_share": share, "grad_norm": norm.item()}
+                values = {"loss": sum(recent) / len(recent), "lr_share": share, "grad_norm": norm}
                 values["tokens_per_second"] = progress.tokens_per_second
                 if done in history.heldout:
                     values["heldout_loss"] = history.heldout[done]
@@ -151,6 +153,51 @@ def fit(
         progress.close()
     model.eval()
     return history
+
+
+def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, int]:
+    """Gradients of a whole step's mean loss in every process; that loss, and the tokens seen."""
+    import torch
+
+    batch, weight = plan.batch(step), 1.0
+    if (count := replicas.count()) > 1:
+        assert plan.share, "a batch that nobody can divide was given to several processes"
+        batch, weight = plan.share(batch, replicas.rank(), count)
+    drawn = np.random.SeedSequence([plan.seed, step, replicas.rank()]).generate_state(1, np.uint64)
+    torch.manual_seed(int(drawn[0] >> np.uint64(1)))
+    loss, tokens = plan.loss(model, batch)
+    (loss * weight).backward()
+    sums = torch.tensor([loss.item() * weight, tokens], dtype=torch.float32)
+    replicas.sum_up([*(p.grad for p in _trainable(model).values() if p.grad is not None), sums])
+    return sums[0].item(), int(sums[1])
+
+
+class Watch:
+    """Stops a training that has gone astray."""
+
+    def __init__(self, section: str, warmup_steps: float) -> None:
+        self.section, self.warmup_steps = section, warmup_steps
+        self.mean, self.high = math.nan, 0
+
+    def look(self, step: int, loss: float, norm: float) -> None:
+        """Take one step's loss and gradient norm.
+
+        Raises:
+            StageError: one is no number, or the loss has jumped and stays there.
+        """
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise StageError(
+                f"step {step + 1}: the loss is {loss} (gradient norm {norm}); lower {self.section}.lr in params.yaml"
+            )
+        jumped = step > self.warmup_steps and loss > max(SPIKE_FACTOR * self.mean, self.mean + SPIKE_MARGIN)
+        self.high = self.high + 1 if jumped else 0
+        if self.high >= SPIKE_STEPS:
+            raise StageError(
+                f"step {step + 1}: the loss rose from {self.mean:.2f} to {loss:.2f} and stays there; "
+                f"lower {self.section}.lr in params.yaml"
+            )
+        if not jumped:
+            self.mean = loss if math.isnan(self.mean) else 0.95 * self.mean + 0.05 * loss
 
 
 def summary(history: History) -> dict[str, float]:
@@ -184,14 +231,10 @@ def _trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 def _snapshot(
     model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], history: History, done: int
 ) -> dict[str, Any]:
-    import torch
-
     return {
         "done": done,
         "weights": {name: parameter.detach() for name, parameter in _trainable(model).items()},
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state_all(),
         "history": vars(history),
     }
 
@@ -199,13 +242,8 @@ def _snapshot(
 def _restore(
     state: dict[str, Any], model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[History, int]:
-    import torch
-
     for name, parameter in _trainable(model).items():
         parameter.data.copy_(state["weights"][name])
     for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(values)
-    torch.set_rng_state(state["random"])
-    if state["cuda_random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_random"])
     return History(**state["history"]), state["done"]

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from components.optimization import replicas
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Quintic whose slope at zero is greatest; singular values end in about [0.7, 1.2]."""
 
@@ -55,7 +57,7 @@ class Muon(torch.optim.Optimizer):
                     shapes.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in shapes.items():
                 updates = [self._nesterov(parameter, group["momentum"]) for parameter in parameters]
-                directions = orthogonalise(torch.stack(updates), group["iterations"])
+                directions = _shared_out(torch.stack(updates), group["iterations"])
                 length = group["lr"] * math.sqrt(max(1.0, shape[0] / shape[1]))
                 for parameter, direction in zip(parameters, directions, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -69,6 +71,19 @@ class Muon(torch.optim.Optimizer):
         buffer = state["momentum_buffer"]
         buffer.lerp_(parameter.grad, 1 - momentum)
         return parameter.grad.lerp(buffer, momentum)
+
+
+def _shared_out(matrices: torch.Tensor, iterations: int) -> torch.Tensor:
+    """`orthogonalise`, each process a part of the matrices, where several train one model."""
+    count = replicas.count()
+    if count == 1:
+        return orthogonalise(matrices, iterations)
+    own = slice(replicas.rank(), None, count)
+    directions = torch.zeros_like(matrices)
+    if matrices[own].numel():
+        directions[own] = orthogonalise(matrices[own], iterations)
+    replicas.sum_up([directions])
+    return directions
 
 
 def orthogonalise(matrices: torch.Tensor, iterations: int = 5) -> torch.Tensor:

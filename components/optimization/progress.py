@@ -15,14 +15,14 @@ LINE_EVERY = 10.0
 class Progress:
     """Counts steps and tokens of this process; resumed steps count as done but not as speed."""
 
-    def __init__(self, name: str, steps: int, done: int = 0) -> None:
+    def __init__(self, name: str, steps: int, done: int = 0, shown: bool = True) -> None:
         from tqdm import tqdm
 
         self.name, self.steps, self.done = name, steps, done
-        self._first, self._tokens = done, 0
+        self._first, self._tokens, self._quiet = done, 0, not shown
         self._started = self._shown = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        if shown and sys.stderr.isatty():
             self._bar = tqdm(total=steps, initial=done, desc=name, unit="step", dynamic_ncols=True)
 
     @property
@@ -40,7 +40,7 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s", refresh=False)
             self._bar.update()
-        elif time.monotonic() - self._shown > LINE_EVERY or self.done == self.steps:
+        elif not self._quiet and (time.monotonic() - self._shown > LINE_EVERY or self.done == self.steps):
             self._shown = time.monotonic()
             left = self.seconds / max(1, self.done - self._first) * (self.steps - self.done)
             log.info(

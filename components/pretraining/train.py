@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from components import config
-from components.optimization import loop, optimizers
+from components.optimization import loop, optimizers, replicas
 from components.optimization.checkpoints import Checkpoints
 from components.pretraining.llama import new_llama
-from components.pretraining.windows import Windows, cut, encode
+from components.pretraining.windows import Windows, cut, encode, share
 from components.stage import StageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def pretrain(
         seed=settings.seed,
         batch=windows.step,
         loss=_loss,
+        share=share,
+        replicas=replicas.useful(model, batch, settings.threads),
         heldout=lambda trained: _nats(trained, watched, context)[0] / max(1, len(watched) - 1),
         heldout_every=max(1, wanted.steps // 5),
     )

@@ -61,6 +61,12 @@ class Windows:
         return windows[random.permutation(len(windows))]
 
 
+def share(windows: torch.Tensor, rank: int, count: int) -> tuple[torch.Tensor, float]:
+    """Every `count`-th window of a batch from `rank` on, and its part of the batch's tokens."""
+    part = windows[rank::count]
+    return part, len(part) / len(windows)
+
+
 def cut(stream: np.ndarray, context: int) -> np.ndarray:
     """(windows, context + 1): a view of the stream with stride `context`; the incomplete rest is left out."""
     count = (len(stream) - 1) // context

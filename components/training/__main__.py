@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: config.Settings) -> None:
-    from components.optimization import loop, optimizers
+    from components.optimization import loop, optimizers, replicas
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.training import methods
-    from components.training.batches import Batches, encode
+    from components.training.batches import Batches, encode, share
     from components.training.completion import completion_loss, head_is_separable
     from components.training.mixture import mixed
     from components.training.tracking import Run
@@ -61,6 +61,8 @@ def main(settings: config.Settings) -> None:
                 seed=settings.seed,
                 batch=batches.step,
                 loss=lambda trained, batch: completion_loss(trained, batch, fast),
+                share=share,
+                replicas=replicas.useful(model, batches.size, settings.threads),
                 on_log=run.log,
                 note=run.run_id,
             ),

@@ -45,8 +45,12 @@ class Batch:
     positions: torch.Tensor
     """The token at `positions` of `rows` predicts the matching target."""
     targets: torch.Tensor
-    tokens: int
-    """Tokens that are no padding."""
+    lengths: tuple[int, ...]
+    """Tokens of each row that are no padding."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], context: int) -> list[Encoded]:
@@ -98,6 +102,20 @@ class Batches:
         return [batches[index] for index in random.permutation(len(batches))]
 
 
+def share(batch: Batch, rank: int, count: int) -> tuple[Batch, float]:
+    """Every `count`-th row of a batch from `rank` on, and its answer tokens' part of the batch's."""
+    own = batch.rows % count == rank
+    lengths, targets = batch.lengths[rank::count], batch.targets[own]
+    part = Batch(
+        ids=batch.ids[rank::count, : max(lengths)],
+        rows=batch.rows[own] // count,
+        positions=batch.positions[own],
+        targets=targets,
+        lengths=lengths,
+    )
+    return part, len(targets) / len(batch.targets)
+
+
 def collate(examples: Sequence[Encoded], pad: int) -> Batch:
     """Pad on the right and list the positions whose next token belongs to an answer."""
     length = max(len(example.ids) for example in examples)
@@ -114,5 +132,5 @@ def collate(examples: Sequence[Encoded], pad: int) -> Batch:
         rows=torch.from_numpy(np.concatenate(rows)),
         positions=torch.from_numpy(np.concatenate(positions)),
         targets=torch.from_numpy(np.concatenate(targets)),
-        tokens=sum(len(example.ids) for example in examples),
+        lengths=tuple(len(example.ids) for example in examples),
     )

@@ -32,9 +32,9 @@ def main(settings: config.Settings) -> None:
     import torch
 
     from components.models import load_weights
-    from components.optimization import loop, optimizers
+    from components.optimization import loop, optimizers, replicas
     from components.optimization.checkpoints import Checkpoints, digest_of
-    from components.training.batches import Batches, encode
+    from components.training.batches import Batches, encode, share
     from components.training.completion import completion_loss
 
     wanted = settings.instruct
@@ -66,6 +66,8 @@ def main(settings: config.Settings) -> None:
             seed=settings.seed,
             batch=batches.step,
             loss=completion_loss,
+            share=share,
+            replicas=replicas.useful(model, batches.size, settings.threads),
         ),
         checkpoints,
     )
