@@ -95,7 +95,7 @@ class Servers:
 
 
 class Follower(Terminal):
-    """The terminal, which also has the service started while the last stage of the build runs."""
+    """The terminal, which also has the service started beside the build's last stages, once there is a base."""
 
     def __init__(self, console: Console, servers: Servers, needed: bool) -> None:
         super().__init__(console)
@@ -104,7 +104,7 @@ class Follower(Terminal):
 
     def finished(self, result: Result) -> None:
         super().finished(result)
-        if self.needed and result.name == "train" and result.outcome == "ran":
+        if self.needed and result.name == "instruct" and result.outcome == "ran":
             self.servers.service_soon()
 
 

@@ -247,12 +247,13 @@ def _as_task(
         finally:
             clock[node.name] = (clock.get(node.name, (started, started))[0], time.time())
 
+    # No tags: for each, Prefect asks its server for a concurrency slot. That collides with the write of the end
+    # before it, SQLite refuses, and the client waits two seconds before it asks again.
     return Task(
         body,
         name=node.name,
         description=node.description,
         task_run_name=node.name,
-        tags=[f"pool:{node.pool}"] if node.pool else [],
         retries=0 if node.gate else settings.retries,
         retry_delay_seconds=settings.retry_seconds,
         retry_condition_fn=_helps,

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +68,13 @@ class Rollout:
         make_engine: Callable[[Path], Engine],
         settings: ServingSettings,
         find: Callable[[str], Source | None] = lambda _: None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._versions = versions
         self._champion = champion
         self._find = find
+        self._prepare = prepare
+        """What can be done towards the first version before there is one."""
         self._found: dict[str, tuple[float, Source | None]] = {}
         """What `find` said of a number or alias, and when."""
         self._asked: dict[str, float] = {}
@@ -191,10 +195,13 @@ class Rollout:
         return next((served for served in self._versions.all() if served.version == version), None)
 
     def _watch(self) -> None:
-        while not self._stop.is_set():
+        self.look()
+        self.looked.set()
+        if self._versions.champion is None and self.refusal is None:
+            with suppress(Exception):  # what fails here fails again, and is said, where a version is loaded
+                self._prepare()
+        while not self._stop.wait(self._settings.poll_seconds):
             self.look()
-            self.looked.set()
-            self._stop.wait(self._settings.poll_seconds)
 
     def _bring_in(self, source: Source) -> None:
         """Load, prove, switch, and let go of what is no longer needed."""

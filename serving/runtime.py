@@ -109,12 +109,14 @@ def start(settings: Settings) -> Runtime:
     store = Store()
     versions = Versions(the_task.name)
     fixed = upstream_champion(settings)
+    engines = EngineMaker(settings)
     rollout = Rollout(
         versions,
         lambda: fixed or champion_source(the_task.name),
-        EngineMaker(settings),
+        engines,
         settings.serving,
         find=lambda which: None if fixed else registered_source(the_task.name, which),
+        prepare=engines.prepare,
     )
     rollout.start()
     return Runtime(settings, the_task, store, versions, rollout)

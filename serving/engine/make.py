@@ -41,6 +41,15 @@ class EngineMaker:
             case "auto" | "openvino":
                 return self._fastest(base, strict=wanted == "openvino")
 
+    def prepare(self) -> None:
+        """Import what loading a version needs (seconds), so that the first one serves as soon as it is there."""
+        if self._settings.serving.engine == "upstream":
+            return
+        import peft  # noqa: F401
+        from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: F401
+
+        from serving.engine import auto_engine, torch_engine  # noqa: F401
+
     def _fastest(self, base: Path, *, strict: bool) -> Engine:
         """openvino and torch together; torch alone on a GPU, or where openvino is missing or would take too much."""
         import torch

@@ -72,7 +72,7 @@ def test_stages_are_tasks_of_their_name_with_their_lines_in_prefects_log(made: W
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run_id]}))
         assert {t.name for t in tasks} == {"first", "second", "aside", "last"}
         second = next(t for t in tasks if t.name == "second")
-        assert "pool:gpu" in second.tags
+        assert not second.tags, "a tag costs a concurrency slot, and on SQLite often a wait of seconds"
         for _ in range(40):
             logs = client.read_logs(LogFilter(task_run_id=LogFilterTaskRunId(any_=[second.id])))
             if any("second says hello" in entry.message for entry in logs):

@@ -10,7 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components import golden
+from components import config, golden
+from serving.engine.make import EngineMaker
+from serving.rollout import Rollout, Source
+from serving.versions import Versions
 from tests.serving import models
 from tests.serving.live import Live, source
 
@@ -177,3 +180,25 @@ def test_any_registered_version_answers_when_named_and_the_one_unused_longest_go
         assert version_of(live) == "1"
     finally:
         live.close()
+
+
+def test_a_service_without_a_version_gets_ready_for_the_first_one_and_then_serves_it(
+    base: Path, version_1: Path
+) -> None:
+    settings = config.parse({"threads": 1, "serving": {"engine": "torch", "poll_seconds": 0.05}})
+    champion: list[Source] = []
+    prepared = threading.Event()
+
+    def prepare() -> None:
+        prepared.set()
+        raise ImportError("a library that is not there")
+
+    versions, engines = Versions("intake"), EngineMaker(settings)
+    rollout = Rollout(versions, lambda: next(iter(champion), None), engines, settings.serving, prepare=prepare)
+    rollout.start()
+    assert prepared.wait(60)
+    assert versions.champion is None
+    engines.prepare()
+    champion.append(source("1", version_1, base))
+    Live.until(lambda: versions.champion is not None)
+    rollout.close(5)
