@@ -24,7 +24,9 @@ def main(settings: Settings) -> None:
     task = load(settings.task)
     sets = load_sets(task)
     adapter = layout.adapter(task.name)
-    results, after, before, before_name = compare(task, sets, settings.evaluate, layout.BASE, adapter, layout.CHAMPION)
+    results, after, before, before_name = compare(
+        task, sets, settings.evaluate, layout.BASE, adapter, layout.CHAMPION, settings.threads
+    )
     verdict = judge(
         task,
         results,

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from components import chat, golden, layout
 from components.config import EvaluateSettings, places
 from components.evaluation.answers import Answers
-from components.evaluation.generation import answer_losses, generate, latencies, load_merged
+from components.evaluation.generation import answer_losses, latencies, load_merged
 from components.evaluation.metrics import score
+from components.evaluation.parts import How, answered, divided
 from components.evaluation.verdict import SetResult
 from components.files import read_rows
 from components.models import ModelError, load_tokenizer, read_base, read_manifest
@@ -71,7 +72,13 @@ def load_sets(task: Task, root: Path = Path(".")) -> list[EvaluationSet]:
 
 
 def compare(
-    task: Task, sets: Sequence[EvaluationSet], settings: EvaluateSettings, base: Path, candidate: Path, champion: Path
+    task: Task,
+    sets: Sequence[EvaluationSet],
+    settings: EvaluateSettings,
+    base: Path,
+    candidate: Path,
+    champion: Path,
+    threads: int = 1,
 ) -> tuple[list[SetResult], ModelResult, ModelResult, str]:
     """Both models' answers to every set, scored; the second model's name is `champion` or `base`.
 
@@ -81,15 +88,15 @@ def compare(
     Raises:
         ModelError: a model is missing, damaged, or stands on a base that is not here.
     """
-    after = answer(task, sets, settings, base, candidate, "candidate")
+    after = answer(task, sets, settings, base, candidate, "candidate", threads)
     if (champion / "none.json").exists():
-        name, before = "base", answer(task, sets, settings, base, None, "bare base")
+        name, before = "base", answer(task, sets, settings, base, None, "bare base", threads)
     elif _same_weights(candidate, champion):
         log.info("candidate and champion are the same tensors: answered once")
         name, before = "champion", after
     else:
         name = "champion"
-        before = answer(task, sets, settings, base_of(champion, base), champion, "champion")
+        before = answer(task, sets, settings, base_of(champion, base), champion, "champion", threads)
     results = [
         SetResult(
             name=s.name,
@@ -111,6 +118,7 @@ def answer(
     base: Path,
     adapter: Path | None,
     name: str,
+    threads: int,
 ) -> ModelResult:
     """One model's greedy answer to every example; what it was asked before is not asked again."""
     tokenizer = version_tokenizer(base, adapter)
@@ -125,19 +133,17 @@ def answer(
     if new < len(prompts):
         log.info("%d of %d answers of the %s are known", len(prompts) - new, len(prompts), name)
     progress = Progress(f"answers of the {name}", new)
+    how = How(end, settings.max_new_tokens, settings.batch_size)
+    parts, asked = [], set()
     for s in sets:
         expected = {e.prompt: e.answer for e in s.examples if known.of(prompts[e.prompt]) is None}
-        asked = [prompts[prompt] for prompt in expected]
-        answers = generate(
-            model,
-            asked,
-            end=end,
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-            drafts=[chat.answer_ids(tokenizer, answer) for answer in expected.values()],
-            progress=progress.advance,
-        )
-        known.keep(asked, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
+        fresh = [prompt for prompt in expected if prompt not in asked]
+        asked.update(fresh)
+        drafts = [chat.answer_ids(tokenizer, expected[prompt]) for prompt in fresh]
+        parts += divided([prompts[prompt] for prompt in fresh], drafts, settings.batch_size)
+    for part, answers in answered(model, parts, how, threads):
+        known.keep(part.prompts, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
+        progress.advance(len(answers))
     progress.close()
     texts = {prompt: known.of(ids) or "" for prompt, ids in prompts.items()}
     for s in sets:

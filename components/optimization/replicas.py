@@ -1,11 +1,9 @@
 """A small model's training on several cores: one process a core, each with its share of every batch.
 
-A matrix of 128 columns is too little work to divide among threads: they meet after every
-operation, hundreds of times a step, and each meeting waits for the slowest, which beside any other
-process on the machine is a core's whole time slice. Processes meet twice a step: to add their gradients
-up (synchronous data parallelism; Li et al. 2020, https://arxiv.org/abs/2006.15704) and to tell each
-other the directions that Muon found. The result depends on their number (sums run in another
-order) and on nothing else.
+Processes meet twice a step: to add their gradients up (synchronous data parallelism; Li et al. 2020,
+https://arxiv.org/abs/2006.15704) and to tell each other the directions that Muon found; threads
+would meet after every operation (components/cores.py). The result depends on how many processes there are (sums
+run in another order) and on nothing else.
 
 Processes are forked, so what was loaded is not loaded again. Inside, everybody else asks `count()`
 and `rank()`, which also know a launcher's processes (torchrun).
@@ -29,18 +27,6 @@ from components.stage import StageError, end_with_parent
 
 if TYPE_CHECKING:
     import torch
-
-SMALL = 20_000_000
-"""Parameters up to which a model is trained so. Each process holds its own weights, gradients and optimizer
-state, and a larger model's matrices keep a core's threads busy between two meetings."""
-
-
-def useful(model: torch.nn.Module, rows: int, threads: int) -> int:
-    """How many processes should share batches of `rows`: 1 leaves the threads to PyTorch."""
-    parameters = list(model.parameters())
-    forkable = sys.platform == "linux" and all(parameter.device.type == "cpu" for parameter in parameters)
-    small = sum(parameter.numel() for parameter in parameters) <= SMALL
-    return max(1, min(threads, rows)) if forkable and small else 1
 
 
 def count() -> int:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from components import config
-from components.optimization import loop, optimizers, replicas
+from components.cores import processes
+from components.optimization import loop, optimizers
 from components.optimization.checkpoints import Checkpoints
 from components.pretraining.llama import new_llama
 from components.pretraining.windows import Windows, cut, encode, share
@@ -60,7 +61,7 @@ def pretrain(
         batch=windows.step,
         loss=_loss,
         share=share,
-        replicas=replicas.useful(model, batch, settings.threads),
+        replicas=processes(model, batch, settings.threads),
         heldout=lambda trained: _nats(trained, watched, context)[0] / max(1, len(watched) - 1),
         heldout_every=max(1, wanted.steps // 5),
     )

@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: config.Settings) -> None:
-    from components.optimization import loop, optimizers, replicas
+    from components.cores import processes
+    from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.training import methods
     from components.training.batches import Batches, encode, share
@@ -62,7 +63,7 @@ def main(settings: config.Settings) -> None:
                 batch=batches.step,
                 loss=lambda trained, batch: completion_loss(trained, batch, fast),
                 share=share,
-                replicas=replicas.useful(model, batches.size, settings.threads),
+                replicas=processes(model, batches.size, settings.threads),
                 on_log=run.log,
                 note=run.run_id,
             ),

@@ -31,8 +31,9 @@ def main(settings: config.Settings) -> None:
         return
     import torch
 
+    from components.cores import processes
     from components.models import load_weights
-    from components.optimization import loop, optimizers, replicas
+    from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.training.batches import Batches, encode, share
     from components.training.completion import completion_loss
@@ -67,7 +68,7 @@ def main(settings: config.Settings) -> None:
             batch=batches.step,
             loss=completion_loss,
             share=share,
-            replicas=replicas.useful(model, batches.size, settings.threads),
+            replicas=processes(model, batches.size, settings.threads),
         ),
         checkpoints,
     )

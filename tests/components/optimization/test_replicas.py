@@ -17,7 +17,6 @@ import psutil
 import pytest
 import torch
 
-from components.optimization import replicas
 from components.pretraining.windows import share as share_windows
 from components.training.batches import Encoded, collate, share
 
@@ -164,13 +163,3 @@ def test_the_shares_of_a_batch_are_the_batch() -> None:
     shares = [share_windows(windows, rank, 3) for rank in range(3)]
     assert sum(weight for _, weight in shares) == pytest.approx(1)
     assert sorted(torch.cat([part for part, _ in shares]).tolist()) == windows.tolist()
-
-
-def test_only_small_models_on_a_cpu_are_divided_and_never_below_a_row() -> None:
-    small = torch.nn.Linear(10, 10)
-    large = torch.nn.Linear(10, replicas.SMALL // 10 + 1, device="meta")
-    on_linux = sys.platform == "linux"
-    assert replicas.useful(small, rows=16, threads=2) == (2 if on_linux else 1)
-    assert replicas.useful(small, rows=1, threads=2) == 1
-    assert replicas.useful(small, rows=16, threads=1) == 1
-    assert replicas.useful(large, rows=16, threads=2) == 1
