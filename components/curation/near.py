@@ -1,14 +1,12 @@
-"""Near-duplicate search that grows row by row: MinHash proposes, exact Jaccard decides.
+"""Near-duplicate search that grows row by row, by names of the caller's own.
 
-The same hashes and bands as `components.examples.similarity`, so that splitting and curation
+The same search as everywhere (`components.examples.similarity`), so that splitting and curation
 call the same texts near.
 """
 
 from __future__ import annotations
 
-from datasketch import MinHashLSH
-
-from components.examples.similarity import PERMUTATIONS, bands, jaccard, shingles, signature
+from components.examples.similarity import Neighbours, shingles, words
 from components.schema import Example, Message
 
 
@@ -24,43 +22,40 @@ def question(example: Example) -> str:
 
 def question_key(text: str) -> str:
     """Equal for texts that differ only in case, punctuation and spaces."""
-    words = sorted(shingles(text, size=10**9))[0]
-    return words or " ".join(text.split())
+    return " ".join(words(text)) or " ".join(text.split())
 
 
 class NearIndex:
     """Texts by a name of their own, searchable by near-duplicate."""
 
     def __init__(self, near: float) -> None:
-        self.near = near
-        self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=bands(near))
-        self._shingles: list[frozenset[str]] = []
-        self._names: list[str] = []
-        self._exact: dict[frozenset[str], list[int]] = {}
+        self._neighbours = Neighbours(near)
+        self._names: list[list[tuple[int, str]]] = []
+        """Of each distinct text, when each of its names was added."""
+        self._exact: dict[frozenset[str], int] = {}
+        self._added = 0
 
     def __len__(self) -> int:
-        return len(self._names)
+        return self._added
 
     def add(self, name: str, text: str) -> None:
         """Remember a text."""
-        found, position = shingle_set(text), len(self._names)
-        self._names.append(name)
-        self._shingles.append(found)
-        same = self._exact.setdefault(found, [])
-        # Copies of one text share one entry: a burst of thousands would otherwise fill every band.
-        if not same:
-            self._lsh.insert(position, signature(found), check_duplication=False)
-        same.append(position)
+        found = shingle_set(text)
+        # Copies of one text share one entry: a burst of thousands would otherwise be compared one by one.
+        if found not in self._exact:
+            self._exact[found] = self._neighbours.add(found)
+            self._names.append([])
+        self._names[self._exact[found]].append((self._added, name))
+        self._added += 1
 
     def matches(self, text: str) -> list[tuple[str, float]]:
         """Names of all texts at least `near` similar, in the order they were added, with their similarity."""
-        found = shingle_set(text)
-        hits: list[tuple[int, float]] = []
-        for candidate in self._lsh.query(signature(found)):
-            similarity = jaccard(self._shingles[candidate], found)
-            if similarity >= self.near:
-                hits += [(position, similarity) for position in self._exact[self._shingles[candidate]]]
-        return [(self._names[position], similarity) for position, similarity in sorted(hits)]
+        hits = [
+            (added, name, similarity)
+            for position, similarity in self._neighbours.of(shingle_set(text))
+            for added, name in self._names[position]
+        ]
+        return [(name, similarity) for _, name, similarity in sorted(hits)]
 
 
 def shingle_set(text: str) -> frozenset[str]:

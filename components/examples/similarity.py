@@ -1,34 +1,36 @@
-"""Which texts are near copies of one another: MinHash finds candidates, exact Jaccard decides.
+"""Which texts are near copies of one another: an exact search over shared shingles.
 
-MinHash with banded locality-sensitive hashing: Leskovec, Rajaraman, Ullman, Mining of
-Massive Datasets, chapter 3. The bands are chosen so that a pair at the asked similarity is
-missed at most once in a million; a candidate that is not near enough is thrown out by its
-exact similarity, so none is reported wrongly.
+Two sets of Jaccard similarity t or more share all but (1 - t) of either one's shingles. So any
+floor((1 - t) n) + 1 of a set's n shingles hold one that the other has, too, and to look only at
+those that the fewest texts have finds every near copy with few comparisons (prefix filtering:
+Chaudhuri, Ganti, Kaushik, A Primitive Operator for Similarity Joins in Data Cleaning, ICDE 2006).
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-
-from datasketch import MinHash, MinHashLSH
 
 NEAR = 0.8
 SHINGLE = 3
 """Words a shingle."""
-PERMUTATIONS = 128
-MISSED = 1e-6
-"""Most probability with which a pair at the limit may be missed."""
 _WORD = re.compile(r"\w+")
 
 
+def words(text: str) -> list[str]:
+    """A text's words, lower case, punctuation and apostrophes aside."""
+    return _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
+
+
+@lru_cache(maxsize=65_536)
 def shingles(text: str, size: int = SHINGLE) -> frozenset[str]:
-    """Runs of `size` words, lower case, punctuation aside; a shorter text is one shingle."""
-    words = _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
-    if len(words) < size:
-        return frozenset([" ".join(words)])
-    return frozenset(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
+    """Runs of `size` words; a shorter text is one shingle. Remembered: most texts are looked up several times."""
+    said = words(text)
+    if len(said) < size:
+        return frozenset([" ".join(said)])
+    return frozenset(" ".join(said[i : i + size]) for i in range(len(said) - size + 1))
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
@@ -37,46 +39,52 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return shared / (len(a) + len(b) - shared) if a or b else 1.0
 
 
+class Neighbours:
+    """Shingle sets, each searchable for those near to it; it grows set by set, and misses none."""
+
+    def __init__(self, near: float) -> None:
+        self.near = near
+        self.sets: list[frozenset[str]] = []
+        self._having: defaultdict[str, list[int]] = defaultdict(list)
+
+    def add(self, found: frozenset[str]) -> int:
+        """Remember a set; return its position."""
+        position = len(self.sets)
+        self.sets.append(found)
+        for shingle in found:
+            self._having[shingle].append(position)
+        return position
+
+    def of(self, wanted: frozenset[str]) -> list[tuple[int, float]]:
+        """Positions of all sets at least `near` similar, in order, with their similarity."""
+        lists = sorted((self._having.get(shingle, ()) for shingle in wanted), key=len)
+        enough = int(len(wanted) * (1 - self.near) + 1e-9) + 1
+        found = []
+        for position in sorted(set().union(*lists[:enough])):
+            similarity = jaccard(self.sets[position], wanted)
+            if similarity >= self.near:
+                found.append((position, similarity))
+        return found
+
+
 def near_pairs(texts: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
     """Pairs of positions `i < j` whose texts' Jaccard similarity is at least `near`, with that similarity.
 
     Exact copies beyond the first are paired with the first only.
     """
-    sets = [shingles(text) for text in texts]
     first: dict[frozenset[str], int] = {}
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=bands(near))
-    for j, found in enumerate(sets):
+    index = Neighbours(near)
+    places: list[int] = []
+    for j, text in enumerate(texts):
+        found = shingles(text)
         if found in first:
             yield first[found], j, 1.0
             continue
         first[found] = j
-        hashes = signature(found)
-        for i in sorted(index.query(hashes)):
-            similarity = jaccard(sets[i], found)
-            if similarity >= near:
-                yield i, j, similarity
-        index.insert(j, hashes, check_duplication=False)
-
-
-def bands(near: float) -> tuple[int, int]:
-    """Bands and rows a band: the most rows (fewest needless candidates) with which a pair is hardly ever missed.
-
-    A pair of similarity s shares no band with probability (1 - s^rows)^bands.
-    """
-    found = [r for r in range(1, PERMUTATIONS // 2 + 1) if (1 - near**r) ** (PERMUTATIONS // r) <= MISSED]
-    rows = max(found, default=1)
-    return PERMUTATIONS // rows, rows
-
-
-@lru_cache(maxsize=65_536)
-def signature(found: frozenset[str]) -> MinHash:
-    """MinHash of a shingle set, remembered: most rows are looked up in several indexes."""
-    known = _EMPTY.copy()
-    known.update_batch([shingle.encode() for shingle in sorted(found)])
-    return known
-
-
-_EMPTY = MinHash(num_perm=PERMUTATIONS, seed=1)
+        for i, similarity in index.of(found):
+            yield places[i], j, similarity
+        index.add(found)
+        places.append(j)
 
 
 def clusters(texts: Sequence[str], near: float = NEAR) -> list[int]:

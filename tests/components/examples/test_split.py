@@ -54,7 +54,7 @@ LABEL = Task(name="spam", title="Spam", answer="label", labels=("ham", "spam", "
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_minhash_finds_every_pair_that_comparing_all_finds(seed: int) -> None:
+def test_the_search_finds_every_pair_that_comparing_all_finds(seed: int) -> None:
     rng = random.Random(seed)
     texts = [sentence(rng) for _ in range(25)]
     for text in texts[:10]:
