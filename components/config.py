@@ -201,6 +201,15 @@ class UpstreamSettings(Section):
         return value
 
 
+class CanarySettings(Section):
+    share: float = Field(0.0, ge=0, le=0.5)
+    """Of the task's users (or conversations), who get a version that passed before everybody does; 0: no canary."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """With which a version is withdrawn or promoted early; it holds however often one looks."""
+    answers: int = Field(500, ge=1)
+    """After so many answers of a canary that nothing spoke against it becomes the champion."""
+
+
 class ServingSettings(Section):
     engine: Literal["auto", "torch", "openvino", "upstream"] = "auto"
     """What answers. auto: on a CPU openvino for what it does exactly and torch for the rest; torch on a GPU."""
@@ -216,6 +225,7 @@ class ServingSettings(Section):
     prefix_cache_mb: float = Field(64, ge=0)
     """Keys and values of shared beginnings of prompts (system messages) that the torch engine keeps; 0 keeps none."""
     upstream: UpstreamSettings = UpstreamSettings()
+    canary: CanarySettings = CanarySettings()
     api_keys: Literal["elsewhere", "always"] = "elsewhere"
     """elsewhere: needed by whoever does not come over this machine's loopback; always: also there (behind a proxy)."""
     requests_per_minute: int = Field(3000, ge=0)

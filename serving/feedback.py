@@ -66,7 +66,7 @@ def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
     """Write it down, one event for each thing said; returns them, and False where all were there already.
 
     Raises:
-        WrongCorrection, UnknownInteraction, KeyReused, StoreError: what was stored by then, a retry completes.
+        WrongCorrection, UnknownInteraction, KeyReused, StoreError: nothing of it was stored.
     """
     correction = None if said.correction is None else checked_correction(task, said.correction)
     events: list[tuple[FeedbackKind, str | None, str | None]] = []
@@ -77,24 +77,23 @@ def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
         events.append(("correction", correction, said.comment))
     if not events:
         events.append(("comment", None, said.comment))
-    stored, any_new = [], False
-    for kind, right, comment in events:
-        key = said.idempotency_key
-        event, new = store.add_feedback(
+    key, now = said.idempotency_key, datetime.now(UTC)
+    stored = store.add_all(
+        [
             Feedback(
                 id=f"fb-{uuid.uuid4().hex}",
                 interaction_id=said.interaction_id,
-                created_at=datetime.now(UTC),
+                created_at=now,
                 rater=said.rater,
                 kind=kind,
                 correction=right,
                 comment=comment or None,
                 idempotency_key=f"{key}:{kind}" if key and len(events) > 1 else key,
             )
-        )
-        stored.append(event)
-        any_new |= new
-    return stored, any_new
+            for kind, right, comment in events
+        ]
+    )
+    return [event for event, _ in stored], any(new for _, new in stored)
 
 
 def interaction(store: Store, id: str) -> Interaction | None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from components import models
 from components.config import ServingSettings
 from components.models import ModelError
+from serving.canary import Judge
 from serving.engine.interface import Engine, EngineError
 from serving.parity import Parity, prove
-from serving.versions import Served, Versions, read_base, read_served
+from serving.versions import Served, Trial, Versions, read_base, read_served
 
 log = logging.getLogger("saqia.rollout")
 
@@ -43,6 +44,8 @@ class Source:
     """When it was registered, in Unix seconds."""
     elsewhere: Callable[[Engine], Served] | None = None
     """Makes the version answerable where nothing of it is here: a fixed model of an upstream server."""
+    trial: tuple[str, float] | None = None
+    """Id of its trial and share of the users, where it is the canary."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,17 @@ class Rollout:
         settings: ServingSettings,
         find: Callable[[str], Source | None] = lambda _: None,
         prepare: Callable[[], None] = lambda: None,
+        canary: Callable[[], Source | None] = lambda: None,
+        judge: Judge | None = None,
     ) -> None:
         self._versions = versions
         self._champion = champion
         self._find = find
         self._prepare = prepare
         """What can be done towards the first version before there is one."""
+        self._canary = canary
+        self.judge = judge
+        """Decides about the canary; without one there is none."""
         self._found: dict[str, tuple[float, Source | None]] = {}
         """What `find` said of a number or alias, and when."""
         self._asked: dict[str, float] = {}
@@ -86,6 +94,8 @@ class Rollout:
         self._engines: dict[str, Engine] = {}
         self._recent: list[str] = []
         """Versions that were champion, the newest last."""
+        self._tried: str | None = None
+        """The version that was last loaded as canary."""
         self._bases: dict[str, str] = {}
         """Kept version → hash of the base it stands on."""
         self._base: dict[str, Served] = {}
@@ -116,7 +126,47 @@ class Rollout:
         return list(self._engines.values())
 
     def look(self) -> None:
-        """Read the alias once and act on it. Never raises: the next look may find things better."""
+        """Read the aliases once and act on them. Never raises: the next look may find things better."""
+        self._follow_champion()
+        if self.judge is not None:
+            self._follow_canary(self.judge)
+            self.judge.look()
+
+    def _follow_canary(self, judge: Judge) -> None:
+        """Load the canary beside the champion and let it answer its share; a withdrawn one goes."""
+        try:
+            source = self._canary()
+        except Exception:
+            return  # the champion's look has said so
+        champion, now = self._versions.champion, self._versions.trial
+        if source is None or source.trial is None or champion is None or champion.version == source.version:
+            self._versions.try_out(None)
+            self._end_trial()
+            return
+        id, share = source.trial
+        if now is not None and now.id == id:
+            return
+        try:
+            with self._changing:
+                if self._loaded(source.version) is None:
+                    self._load(source)
+                self._bases[source.version] = source.base_sha256
+                self._tried = source.version
+                self._versions.try_out(Trial(id, source.version, share))
+        except Exception as error:
+            with suppress(Exception):  # it will be tried, and refused, again
+                judge.withdraw(source.version, f"it cannot be served: {models.first_line(error)}")
+            return
+        log.info("version %s is canary of %s, for %.0f%% of the users", source.version, champion.version, 100 * share)
+
+    def _end_trial(self) -> None:
+        with self._changing:
+            tried, self._tried = self._tried, None
+            if tried is not None and tried not in self._recent and tried not in self._asked:
+                self._drop(tried)
+                self._drop_unused_engines()
+
+    def _follow_champion(self) -> None:
         try:
             source = self._champion()
             self.problem = None
@@ -256,7 +306,7 @@ class Rollout:
             del self._asked[oldest]
             gone.append(oldest)
         for old in gone:
-            if old not in self._recent and old not in self._asked:
+            if old not in self._recent and old not in self._asked and old != self._tried:
                 self._drop(old)
         self._drop_unused_engines()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from components import config, registry, task
@@ -11,6 +11,7 @@ from components.config import Settings
 from components.feedback.answers import AnswerTable
 from components.feedback.store import Store
 from components.task import Task
+from serving import canary
 from serving.access.keyring import KeyRing
 from serving.access.limits import Limits
 from serving.elsewhere import upstream_champion
@@ -88,9 +89,17 @@ class Runtime:
                 version: {"prompts": parity.prompts, "worst_logprob_difference": parity.worst}
                 for version, parity in self.rollout.parity.items()
             },
+            "canary": self._canary(),
             "refused": {"version": refusal.version, "reason": refusal.reason} if refusal else None,
             "registry_problem": self.rollout.problem,
         }
+
+    def _canary(self) -> dict[str, object] | None:
+        trial, judge = self.versions.trial, self.rollout.judge
+        if trial is None:
+            return None
+        so_far = judge.decision.why if judge is not None and judge.decision is not None else None
+        return {"version": trial.version, "share": trial.share, "so_far": so_far}
 
     def close(self) -> None:
         """Finish what is in flight, then let go of everything."""
@@ -117,6 +126,16 @@ def start(settings: Settings) -> Runtime:
         settings.serving,
         find=lambda which: None if fixed else registered_source(the_task.name, which),
         prepare=engines.prepare,
+        canary=lambda: None if fixed else canary_source(the_task.name),
+        judge=canary.Judge(
+            versions,
+            settings.serving.canary,
+            lambda trial: store.outcomes(the_task.name, trial),
+            canary.Registry(
+                lambda version, why: registry.promote(the_task.name, version, by=why),
+                lambda version, why: registry.refuse(the_task.name, version, why),
+            ),
+        ),
     )
     rollout.start()
     return Runtime(settings, the_task, store, versions, rollout)
@@ -128,8 +147,16 @@ def champion_source(task_name: str) -> Source | None:
     return None if version is None else _source(version)
 
 
+def canary_source(task_name: str) -> Source | None:
+    """The registry's canary, with its trial."""
+    version = registry.canary(task_name)
+    if version is None or version.trial is None:
+        return None
+    return replace(_source(version), trial=(version.trial.id, version.trial.share))
+
+
 def registered_source(task_name: str, which: str) -> Source | None:
-    """A version by number or by the alias `previous` or `candidate`; None where there is none.
+    """A version by number or by the alias `previous`, `candidate` or `canary`; None where there is none.
 
     Raises:
         RegistryError: the registry cannot be read.
@@ -139,6 +166,8 @@ def registered_source(task_name: str, which: str) -> Source | None:
             version = registry.previous(task_name)
         case "candidate":
             version = registry.candidate(task_name)
+        case "canary":
+            version = registry.canary(task_name)
         case _:
             version = next((v for v in registry.versions(task_name) if v.version == which), None)
     return None if version is None else _source(version)

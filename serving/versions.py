@@ -1,6 +1,8 @@
 """What can be asked for by name: the base, the loaded versions, and the alias that moves.
 
-TASK, TASK@champion     whatever serves now
+TASK                    whatever serves now: the champion, and for a share of the users the canary
+TASK@champion           the champion
+TASK@canary             the version that is tried on a share of the traffic
 TASK@3                  version 3; loaded when it is first asked for
 TASK@previous           the champion before this one, and what `saqia rollback` brings back
 TASK@candidate          the version that waits for a decision
@@ -14,7 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,8 @@ class Served:
     created: int = field(default_factory=lambda: int(time.time()))
     schema: Mapping[str, Any] | None = None
     """JSON schema of its answers, as its manifest has it."""
+    trial: str | None = None
+    """The canary's trial that chose this version for a request; None where nothing had to be chosen."""
 
     @property
     def name(self) -> str:
@@ -97,8 +101,22 @@ def read_base(task: str, folder: Path, engine: Engine) -> Served:
     return Served(task, BASE, engine, models.load_tokenizer(folder), "", f"fp_{reference.sha256[:12]}")
 
 
-ALIASES = ("previous", "candidate")
+ALIASES = ("previous", "candidate", "canary")
 """Names that move, beside `champion`, and are looked up in the registry when a request uses them."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version that answers a share of the task's users."""
+
+    id: str
+    version: str
+    share: float
+
+    def takes(self, key: str) -> bool:
+        """Whether the canary answers this user (or conversation): always the same in one trial, others in the next."""
+        drawn = int.from_bytes(hashlib.sha256(f"{self.id}|{key}".encode()).digest()[:8])
+        return drawn < self.share * 2**64
 
 
 class UnknownModel(LookupError):
@@ -117,6 +135,7 @@ class Versions:
         self._lock = threading.Lock()
         self._served: dict[str, Served] = {}
         self._champion: str | None = None
+        self._trial: Trial | None = None
 
     def add(self, served: Served) -> None:
         """Make a model answer under its own name."""
@@ -128,6 +147,8 @@ class Versions:
         with self._lock:
             if version == self._champion:
                 raise ValueError(f"version {version} is the champion")
+            if self._trial is not None and version == self._trial.version:
+                self._trial = None
             self._served.pop(version, None)
 
     def switch(self, version: str | None) -> None:
@@ -135,6 +156,27 @@ class Versions:
         with self._lock:
             assert version is None or version in self._served, f"version {version} is not loaded"
             self._champion = version
+            if self._trial is not None and version == self._trial.version:
+                self._trial = None
+
+    def try_out(self, trial: Trial | None) -> None:
+        """From now on `TASK` means the trial's version for its share of the users; None ends the trial."""
+        with self._lock:
+            assert trial is None or trial.version in self._served, f"version {trial and trial.version} is not loaded"
+            self._trial = trial
+
+    @property
+    def trial(self) -> Trial | None:
+        """The trial that runs now."""
+        with self._lock:
+            return self._trial
+
+    def instead_of(self, served: Served) -> Served | None:
+        """What answers a request that the canary could not: the champion, outside the trial; None for any other."""
+        champion = self.champion
+        if served.trial is None or champion is None or served.version == champion.version:
+            return None
+        return champion
 
     @property
     def champion(self) -> Served | None:
@@ -163,8 +205,10 @@ class Versions:
         number = which.isascii() and which.isdigit() and len(which) <= 9 and not which.startswith("0")
         return which if task == self.task and at and (number or which in ALIASES) else None
 
-    def resolve(self, name: str) -> Served:
-        """The model that a request's `model` names.
+    def resolve(self, name: str, user: str | None = None) -> Served:
+        """The model that a request's `model` names; while a canary is tried, `user` decides what the task means.
+
+        Without a user it means the champion, and the answer is no part of the trial.
 
         Raises:
             NoVersionYet: the task has no champion.
@@ -173,7 +217,12 @@ class Versions:
         if name in (self.task, f"{self.task}@champion"):
             if (champion := self.champion) is None:
                 raise NoVersionYet(f"{self.task} has no version yet: run `saqia build`")
-            return champion
+            with self._lock:
+                trial = self._trial
+                if trial is None or user is None or name != self.task:
+                    return champion
+                chosen = self._served[trial.version] if trial.takes(user) else champion
+            return replace(chosen, trial=trial.id)
         for served in self.all():
             if name == served.name:
                 return served

@@ -7,7 +7,9 @@ PostgreSQL: an advisory lock held until commit).
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +57,8 @@ def connect(url: str, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
             options["pool_pre_ping"] = True
         else:
             raise StoreError(f"SAQIA_DATABASE_URL = {_shown(url)}: use sqlite:///file or postgresql://…")
-        engine = sa.create_engine(address, json_serializer=_json, **options)
+        known = {"busy_seconds": busy_seconds}
+        engine = sa.create_engine(address, json_serializer=_json, execution_options=known, **options)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(f"SAQIA_DATABASE_URL = {_shown(url)} is no database URL: {error}") from None
     except ModuleNotFoundError as error:
@@ -116,12 +119,35 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """The only writer until the block ends; committed and on disk when it ends well, undone otherwise."""
-    with plain_errors(engine), engine.connect() as connection:
+    with plain_errors(engine), _in_turn(engine), engine.connect() as connection:
         connection = connection.execution_options(writes=True)
         with connection.begin():
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
             yield connection
+
+
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""SQLite file → held by the thread of this process that writes to it."""
+
+
+@contextmanager
+def _in_turn(engine: sa.Engine) -> Iterator[None]:
+    """Threads of one process queue up for SQLite: left to itself it has each sleep and ask again, mostly in vain.
+
+    Raises:
+        StoreBusy
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    turn = _turns[str(engine.url.database)]
+    if not turn.acquire(timeout=engine.get_execution_options()["busy_seconds"]):
+        raise StoreBusy(f"feedback store {engine.url} is held by another writer; nothing was written. Try again")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ SAQIA_DATABASE_URL names a PostgreSQL. Threads and processes may share one store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from components import config
+from components.canary import Outcome
 from components.config import SnapshotReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
@@ -149,12 +150,20 @@ class Store:
     # What people said ------------------------------------------------------------------
 
     def add_feedback(self, feedback: Feedback) -> tuple[Feedback, bool]:
-        """Append one event; return it as stored, and False where it was there already (a retry).
+        """`add_all` of one event."""
+        return self.add_all([feedback])[0]
+
+    def add_all(self, events: Sequence[Feedback]) -> list[tuple[Feedback, bool]]:
+        """Append events, all or none; return each as stored, and False where it was there already (a retry).
 
         Raises:
             UnknownInteraction: nothing with that id was served.
             KeyReused: the idempotency key (or event id) belongs to an event with other content.
         """
+        with writing(self._engine) as connection:
+            return [self._add(connection, event) for event in events]
+
+    def _add(self, connection: sa.Connection, feedback: Feedback) -> tuple[Feedback, bool]:
         table = tables.feedback
         values = feedback.model_dump(mode="json") | {"created_at": feedback.created_at}
         for key in ("correction", "comment", "rater"):
@@ -163,23 +172,22 @@ class Store:
         if feedback.idempotency_key is not None:
             same_key = table.c.idempotency_key == feedback.idempotency_key
             same_event |= sa.and_(table.c.interaction_id == feedback.interaction_id, same_key)
-        with writing(self._engine) as connection:
-            task = connection.execute(
-                sa.select(tables.interactions.c.task).where(tables.interactions.c.id == feedback.interaction_id)
-            ).scalar()
-            if task is None:
-                raise UnknownInteraction(
-                    f"no answer with id {feedback.interaction_id!r} was served here: send the `id` of the completion"
+        task = connection.execute(
+            sa.select(tables.interactions.c.task).where(tables.interactions.c.id == feedback.interaction_id)
+        ).scalar()
+        if task is None:
+            raise UnknownInteraction(
+                f"no answer with id {feedback.interaction_id!r} was served here: send the `id` of the completion"
+            )
+        for found in connection.execute(sa.select(table).where(same_event)).mappings():
+            said = ("interaction_id", "rater", "kind", "correction", "comment")
+            if any(found[key] != values[key] for key in said):
+                raise KeyReused(
+                    f"idempotency key {feedback.idempotency_key!r} (event {found['id']}) was used for another "
+                    "event of this answer: send a new key with a new event"
                 )
-            for found in connection.execute(sa.select(table).where(same_event)).mappings():
-                said = ("interaction_id", "rater", "kind", "correction", "comment")
-                if any(found[key] != values[key] for key in said):
-                    raise KeyReused(
-                        f"idempotency key {feedback.idempotency_key!r} (event {found['id']}) was used for another "
-                        "event of this answer: send a new key with a new event"
-                    )
-                return _feedback(found), False
-            connection.execute(sa.insert(table), values | {"task": task})
+            return _feedback(found), False
+        connection.execute(sa.insert(table), values | {"task": task})
         return Feedback.model_validate(values), True
 
     def feedback_for(self, interaction_id: str) -> list[Feedback]:
@@ -246,6 +254,24 @@ class Store:
             after = closed[-1].through if closed else 0
             found = dict(connection.execute(counts.where(table.c.seq > after)).tuples().all())
         return {kind: found.get(kind, 0) for kind in ("thumb_up", "thumb_down", "correction", "comment")}
+
+    def outcomes(self, task: str, trial: str) -> dict[str, Outcome]:
+        """What became of the answers given in a canary's trial, by version.
+
+        An answer has failed where somebody gave it a thumb down or wrote another one.
+        """
+        served, said = tables.interactions, tables.feedback
+        corrected = sa.and_(said.c.kind == "correction", said.c.correction != served.c.answer)
+        wrong = sa.or_(said.c.kind == "thumb_down", corrected)
+        failed = sa.exists().where(said.c.interaction_id == served.c.id, wrong)
+        query = (
+            sa.select(served.c.model_version, sa.func.count(), sa.func.sum(sa.case((failed, 1), else_=0)))
+            .where(served.c.task == task, served.c.parameters["trial"].as_string() == trial)
+            .group_by(served.c.model_version)
+        )
+        with reading(self._engine) as connection:
+            found = connection.execute(query).tuples().all()
+        return {version: Outcome(answers, int(failures)) for version, answers, failures in found}
 
     # Turns -----------------------------------------------------------------------------
 

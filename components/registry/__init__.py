@@ -1,13 +1,14 @@
 """The registry: every version of a task's model, with its verdict and its lineage, in MLflow.
 
 register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
-champion(task), candidate(task), get(task, "3"), versions(task)  find one
-promote, rollback, refuse                                        move the aliases
+champion(task), candidate(task), canary(task), get(task, "3"), versions(task)  find one
+promote, try_out, rollback, refuse                               move the aliases
 local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
     write_page(version, reports)                                     its report, for a browser
 """
 
 from components.registry.catalog import (
+    canary,
     candidate,
     champion,
     get,
@@ -17,18 +18,21 @@ from components.registry.catalog import (
     register,
     rollback,
     tasks,
+    try_out,
     versions,
 )
 from components.registry.local import fetch, fetch_base, local_base, local_version
 from components.registry.page import write_page
-from components.registry.record import Lineage, Snapshot, Version, lineage_of
+from components.registry.record import Lineage, Snapshot, Trial, Version, lineage_of
 from components.registry.store import RegistryError, client, experiment
 
 __all__ = [
     "Lineage",
     "RegistryError",
     "Snapshot",
+    "Trial",
     "Version",
+    "canary",
     "candidate",
     "champion",
     "client",
@@ -45,6 +49,7 @@ __all__ = [
     "register",
     "rollback",
     "tasks",
+    "try_out",
     "versions",
     "write_page",
 ]

@@ -2,7 +2,8 @@
 
 A version is a logged model with the adapter's folder as artifacts, nothing else: MLflow's
 transformers flavour would save the base with every adapter and lose tensors on reload.
-`intake@champion` serves, `@previous` served before it, `@candidate` waits for a decision.
+`intake@champion` serves, `@previous` served before it, `@candidate` waits for a decision,
+`@canary` gets a share of the traffic.
 Each call is safe to repeat: a flow that was killed runs it again.
 """
 
@@ -19,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components import files
 from components.models import BaseReference, check_adapter, read_base, read_manifest, tensor_hash
-from components.registry.record import Lineage, Version
+from components.registry.record import Lineage, Trial, Version
 from components.registry.store import RegistryError, client, experiment, locked
 from components.schema import Verdict
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-Alias = Literal["champion", "previous", "candidate"]
-ALIASES: tuple[Alias, ...] = ("champion", "previous", "candidate")
+Alias = Literal["champion", "previous", "candidate", "canary"]
+ALIASES: tuple[Alias, ...] = ("champion", "previous", "candidate", "canary")
 BASE_MODEL = "saqia-base"
 ADAPTER = "adapter"
 """Folder of the version's files inside the logged model."""
@@ -35,6 +36,7 @@ RECORD = "saqia.record"
 HISTORY = "saqia.history"
 KEY = "saqia.key"
 MOVING = "saqia.moving"
+TRIAL = "saqia.trial"
 
 
 def register(adapter: Path, base: Path, verdict: Verdict, lineage: Lineage, evaluation: Path | None = None) -> Version:
@@ -116,6 +118,11 @@ def previous(task: str) -> Version | None:
     return _aliased(task, "previous")
 
 
+def canary(task: str) -> Version | None:
+    """The version that gets a share of the traffic (see its `trial`), or None."""
+    return _aliased(task, "canary")
+
+
 def versions(task: str) -> list[Version]:
     """Every version of the task, oldest first."""
     aliases = _aliases(task)
@@ -143,16 +150,19 @@ def promote(task: str, version: str, by: str = "the verdict") -> Version:
         if now is not None and now.version == chosen.version:
             return chosen
         against = " against the verdict" if chosen.verdict.decision == "refuse" else ""
-        waiting = candidate(task)
+        waiting, trying = candidate(task), canary(task)
         _move(
             task,
             {
                 "champion": chosen.version,
                 "previous": now.version if now else None,
                 "candidate": None if waiting is None or waiting.version == chosen.version else waiting.version,
+                "canary": None,
             },
         )
         _note(chosen, f"promoted by {by}{against}")
+        if trying is not None and trying.version != chosen.version:
+            _note(trying, f"no longer canary: version {chosen.version} was promoted")
     return get(task, chosen.version)
 
 
@@ -176,11 +186,39 @@ def rollback(task: str, by: str = "a person") -> Version:
                 "champion": before.version,
                 "previous": now.version,
                 "candidate": waiting.version if waiting else None,
+                "canary": None,
             },
         )
         _note(now, f"rolled back by {by} to version {before.version}")
         _note(before, f"brought back by {by} in place of version {now.version}")
     return get(task, before.version)
+
+
+def try_out(task: str, version: str, share: float, by: str = "the verdict") -> Version:
+    """Make a version the canary: a running service gives it a share of the task's traffic, and decides.
+
+    Trying the version that is the canary already goes on with its trial, unless the share is another.
+
+    Raises:
+        RegistryError: there is no such version, no champion to compare it with, or it is the champion.
+    """
+    with locked("mlflow-alias"):
+        _finish_moving(task)
+        chosen, now, trying = get(task, version), champion(task), canary(task)
+        if now is None:
+            raise RegistryError(f"{task} has no champion that a canary could be compared with: saqia promote {version}")
+        if now.version == chosen.version:
+            raise RegistryError(f"version {chosen.version} of {task} is the champion: it has all the traffic")
+        if trying is not None and trying.version == chosen.version and trying.trial and trying.trial.share == share:
+            return chosen
+        since = datetime.now(UTC)
+        trial = Trial(id=f"{chosen.version}-{since:%Y%m%d%H%M%S%f}", share=share, since=since, by=by)
+        client().set_model_version_tag(task, chosen.version, TRIAL, trial.model_dump_json())
+        client().set_registered_model_alias(task, "canary", chosen.version)
+        if trying is not None and trying.version != chosen.version:
+            _note(trying, f"no longer canary: version {chosen.version} is tried")
+        _note(chosen, f"canary with {share:.0%} of the traffic, by {by}")
+    return get(task, chosen.version)
 
 
 def refuse(task: str, version: str, reason: str) -> Version:
@@ -193,8 +231,8 @@ def refuse(task: str, version: str, reason: str) -> Version:
         refused = get(task, version)
         if "champion" in refused.aliases:
             raise RegistryError(f"version {refused.version} of {task} serves now: `saqia rollback` takes it back")
-        if "candidate" in refused.aliases:
-            client().delete_registered_model_alias(task, "candidate")
+        for alias in {"candidate", "canary"} & set(refused.aliases):
+            client().delete_registered_model_alias(task, alias)
         _note(refused, f"refused: {reason}")
     return get(task, refused.version)
 
@@ -259,7 +297,7 @@ def _register_base(base: Path, reference: BaseReference) -> str:
 def _create(task: str, model_id: str, record: Version, key: str) -> Version:
     """The registry's own entry: it exists with all its tags or not at all."""
     _ensure(task)
-    text = record.model_dump_json(exclude={"version", "aliases", "history"})
+    text = record.model_dump_json(exclude={"version", "aliases", "history", "trial"})
     made = client().create_model_version(
         task,
         f"models:/{model_id}",
@@ -284,11 +322,11 @@ def _fit(record: Version, text: str) -> str:
 
     if len(text) > LIMIT:
         short = record.model_copy(update={"lineage": record.lineage.model_copy(update={"dvc_lock": ""})})
-        text = short.model_dump_json(exclude={"version", "aliases", "history"})
+        text = short.model_dump_json(exclude={"version", "aliases", "history", "trial"})
     if len(text) > LIMIT:
         kept = record.verdict.rebroken[:1000]
         short = short.model_copy(update={"verdict": record.verdict.model_copy(update={"rebroken": kept})})
-        text = short.model_dump_json(exclude={"version", "aliases", "history"})
+        text = short.model_dump_json(exclude={"version", "aliases", "history", "trial"})
     return text
 
 
@@ -297,6 +335,8 @@ def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     stored["version"] = str(entry.version)
     stored["aliases"] = [alias for alias in ALIASES if aliases.get(alias) == str(entry.version)]
     stored["history"] = json.loads(entry.tags.get(HISTORY, "[]"))
+    if "canary" in stored["aliases"] and TRIAL in entry.tags:
+        stored["trial"] = json.loads(entry.tags[TRIAL])
     return Version.model_validate_json(json.dumps(stored))
 
 

@@ -40,6 +40,16 @@ class Lineage(Record):
     """Who ran it, e.g. {"prefect": flow run id, "mlflow": training run id}."""
 
 
+class Trial(Record):
+    """A version that gets a share of the traffic before all of it."""
+
+    id: str
+    """Stands with every answer that was given in this trial."""
+    share: float
+    since: datetime
+    by: str
+
+
 class Version(Record):
     """One version of a task's model as it stands in the registry."""
 
@@ -58,7 +68,9 @@ class Version(Record):
     created_at: datetime
     model_id: str
     aliases: tuple[str, ...] = ()
-    """Of champion, previous, candidate: those that point here now."""
+    """Of champion, previous, candidate, canary: those that point here now."""
+    trial: Trial | None = None
+    """Where it is the canary: how."""
     history: tuple[str, ...] = ()
     """What happened to it since: promoted, by whose decision, rolled back, refused."""
 

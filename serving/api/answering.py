@@ -25,7 +25,7 @@ from serving.api import metrics
 from serving.api.errors import ApiError, invalid, of_engine
 from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBody
 from serving.engine.grammar import GrammarError, json_grammar
-from serving.engine.interface import EngineError, Event, Finished, Request, Sampling
+from serving.engine.interface import EngineError, Event, Finished, Request, Sampling, Stopping
 from serving.runtime import Runtime
 from serving.strategies.plan import Form
 from serving.tracing import count_tokens
@@ -43,10 +43,13 @@ def runtime_of(request: HttpRequest) -> Runtime:
     return runtime
 
 
-async def resolve(runtime: Runtime, model: str) -> Served:
-    """The version that a request's `model` names, loaded if need be, or OpenAI's error for none."""
+async def resolve(runtime: Runtime, model: str, user: str | None = None) -> Served:
+    """The version that a request's `model` names, loaded if need be, or OpenAI's error for none.
+
+    user: who asks, or what the conversation began with: while a canary is tried, the same one answers throughout.
+    """
     try:
-        served = runtime.versions.resolve(model)
+        served = runtime.versions.resolve(model, user)
         runtime.rollout.used(served.version)
         return served
     except NoVersionYet as error:
@@ -170,6 +173,7 @@ class Asked:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._served = served
+        self._judge = runtime.rollout.judge
         self._context = current()
         self.request = Request(
             id=id,
@@ -185,7 +189,11 @@ class Asked:
 
     def submit(self) -> None:
         """Queue it. Raises EngineError where the engine refuses."""
-        self._served.engine.submit(self.request)
+        try:
+            self._served.engine.submit(self.request)
+        except EngineError as error:
+            self._failed(error)
+            raise
 
     def cancel(self) -> None:
         """The client has gone."""
@@ -201,6 +209,7 @@ class Asked:
                     to_first = self.request.first_token and self.request.first_token - self.request.submitted
                     count_tokens(self.request.prompt_tokens, len(event.ids), to_first)
                     if event.error is not None:
+                        self._failed(event.error)
                         raise of_engine(event.error)
                     yield event
                     return
@@ -214,6 +223,11 @@ class Asked:
             if isinstance(event, Finished):
                 return event
         raise AssertionError("an engine ends every request")
+
+    def _failed(self, error: EngineError) -> None:
+        """An error that is no answer to something impossible, and not the whole service's, is the version's own."""
+        if self._judge is not None and of_engine(error).status >= 500 and not isinstance(error, Stopping):
+            self._judge.failed(self._served)
 
     def _from_engine(self, event: Event) -> None:
         if isinstance(event, Finished):  # also of a client that has gone: it was generated
@@ -321,7 +335,7 @@ async def keep(
         prompt_tokens=asked.request.prompt_tokens,
         completion_tokens=len(answer.ids),
         latency_ms=1000 * (time.monotonic() - asked.request.submitted),
-        parameters=parameters,
+        parameters=parameters if served.trial is None else {**parameters, "trial": served.trial},
     )
     row = _row(runtime, interaction) if structured else None
     try:

@@ -23,10 +23,11 @@ from serving.api.answering import (
     submit_all,
 )
 from serving.api.conversation import Conversation
-from serving.api.errors import RESPONSES, ApiError
+from serving.api.errors import RESPONSES, ApiError, of_engine
 from serving.api.requests import ChatMessage, ChatRequest
 from serving.api.responses import ChatCompletion
 from serving.api.sse import EventStream
+from serving.engine.interface import EngineError, Unloaded
 from serving.runtime import Runtime
 from serving.strategies import thought
 from serving.strategies.nearest import NoExamples
@@ -39,20 +40,53 @@ router = APIRouter()
 @router.post("/v1/chat/completions", responses=RESPONSES, response_model=ChatCompletion, tags=["answers"])
 async def chat_completions(body: ChatRequest, http: Request) -> Response:
     """Answer a conversation; OpenAI's Create chat completion."""
-    talk = await begin(runtime_of(http), body)
+    runtime = runtime_of(http)
+    talk = await begin(runtime, body)
     if body.stream:
         return EventStream(talk.chunks(), headers(talk.served))
+    try:
+        return await whole(http, talk)
+    except ApiError as error:
+        if (champion := instead_of(runtime, talk.served, error)) is None:
+            raise
+        return await whole(http, await ask(runtime, body, champion))
+
+
+async def whole(http: Request, talk: Conversation) -> Response:
+    """The answer at once."""
     async with cancelled_with(http, talk.asked):
         return JSONResponse(await talk.whole(), headers=headers(talk.served))
 
 
 async def begin(runtime: Runtime, body: ChatRequest) -> Conversation:
-    """Check a request against the version that will answer it, and queue it; the page asks this way too.
+    """Find the version that answers, and ask it; the page asks this way too."""
+    served = await resolve(runtime, body.model, user_of(body))
+    try:
+        return await ask(runtime, body, served)
+    except (ApiError, EngineError) as error:
+        if (champion := instead_of(runtime, served, error)) is None:
+            raise
+        return await ask(runtime, body, champion)
+
+
+def user_of(body: ChatRequest) -> str:
+    """Who asks, where the client says so; else what the conversation began with, which later turns send again."""
+    return body.user or next((message.text for message in body.messages if message.role == "user"), "")
+
+
+def instead_of(runtime: Runtime, served: Served, error: ApiError | EngineError) -> Served | None:
+    """The champion, for a request that a canary failed at: nobody shall suffer from a trial."""
+    refusal = of_engine(error) if isinstance(error, EngineError) else error
+    gone = isinstance(error, Unloaded)
+    return runtime.versions.instead_of(served) if refusal.status >= 500 or gone else None
+
+
+async def ask(runtime: Runtime, body: ChatRequest, served: Served) -> Conversation:
+    """Check a request against the version that will answer it, and queue it.
 
     Where the client asks for the task and sends no system message, the task's own prompt, schema and
     strategies apply; what the client says itself (temperature, response_format) always wins.
     """
-    served = await resolve(runtime, body.model)
     sent = [plain(message) for message in body.messages]
     messages = served.with_system(sent)
     wanted = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens

@@ -12,6 +12,7 @@ import uvicorn
 from components import config, models, task
 from components.feedback.store import Store
 from serving.api.app import create_app
+from serving.canary import Judge, Registry
 from serving.engine.make import EngineMaker
 from serving.rollout import Rollout, Source
 from serving.runtime import Runtime
@@ -35,8 +36,27 @@ class Live:
         settings = config.parse({"threads": 1, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}})
         the_task = task.load("intake").model_copy(update=changes or {})
         versions = Versions(the_task.name)
-        rollout = Rollout(versions, lambda: self.champion, EngineMaker(settings), settings.serving, self.find)
-        self.runtime = Runtime(settings, the_task, Store(store_url), versions, rollout)
+        self.canary: Source | None = None
+        """What the registry's alias `canary` would point to."""
+        self.verdicts: list[tuple[str, str, str]] = []
+        """What was done about canaries: promoted or withdrawn, the version, why."""
+        store = Store(store_url)
+        judge = Judge(
+            versions,
+            settings.serving.canary,
+            lambda trial: store.outcomes(the_task.name, trial),
+            Registry(self.promote, self.withdraw),
+        )
+        rollout = Rollout(
+            versions,
+            lambda: self.champion,
+            EngineMaker(settings),
+            settings.serving,
+            self.find,
+            canary=lambda: self.canary,
+            judge=judge,
+        )
+        self.runtime = Runtime(settings, the_task, store, versions, rollout)
         self.app = create_app(settings.serving.max_body_mb, self.runtime)
         self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="warning"))
         self._thread = threading.Thread(target=self.server.run, daemon=True)
@@ -47,6 +67,18 @@ class Live:
         self.url = f"http://127.0.0.1:{port}"
         if champion is not None:
             self.until(lambda: versions.champion is not None or rollout.refusal is not None)
+
+    def promote(self, version: str, why: str) -> None:
+        """As the registry does: the canary becomes the champion."""
+        assert self.canary is not None
+        assert self.canary.version == version
+        self.champion, self.canary = self.canary, None
+        self.verdicts.append(("promoted", version, why))
+
+    def withdraw(self, version: str, why: str) -> None:
+        """As the registry does: it is canary no longer."""
+        self.canary = None
+        self.verdicts.append(("withdrawn", version, why))
 
     def find(self, which: str) -> Source | None:
         """The registry's answer."""
