@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from components.feedback.store import Store, StoreBusy, StoreError, StoreFull
+from components.feedback.database import writing
+from components.feedback.store import KeyReused, Store, StoreBusy, StoreError, StoreFull
 from tests.components.feedback.conftest import Said, Served
 
 
@@ -58,6 +59,21 @@ def test_many_threads_write_and_every_event_is_numbered_once(store: Store, serve
     rows = store.rows("intake", 0, store.latest_seq("intake"))
     assert len(rows) == sum(created) == len({row.seq for row in rows})
     assert {row.event_id for row in rows} <= {event.id for event in events}
+
+
+def test_a_thread_that_holds_the_store_for_too_long_says_so_to_the_others(tmp_path: Path, served: Served) -> None:
+    with Store(f"sqlite:///{tmp_path / 's.db'}", busy_seconds=0.05) as store, ThreadPoolExecutor(1) as other:
+        with writing(store.engine), pytest.raises(StoreBusy, match="another writer; nothing was written"):
+            other.submit(store.add_interaction, served("c1")).result()
+        other.submit(store.add_interaction, served("c1")).result()
+
+
+def test_what_is_said_in_one_go_is_stored_whole_or_not_at_all(store: Store, served: Served, said: Said) -> None:
+    store.add_interaction(served("c1"))
+    store.add_feedback(said("c1", idempotency_key="used"))
+    with pytest.raises(KeyReused):
+        store.add_all([said("c1", idempotency_key="new"), said("c1", correction="other", idempotency_key="used")])
+    assert [event.idempotency_key for event in store.feedback_for("c1")] == ["used"]
 
 
 def test_processes_that_open_a_new_store_at_once_all_succeed(url: str) -> None:
