@@ -17,8 +17,8 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Not telemetry, but likewise read at import: how long an idle thread spins before it sleeps. Not at all
-    # makes a small model's step twice as long on quiet cores (74 -> 115-190 ms), for long steals from other stages.
+    # Not telemetry, but likewise read at import: how long an idle thread spins before it sleeps. Not at all slows
+    # short operations on quiet cores, long steals from others (docs/how-to/configure.md).
     "GOMP_SPINCOUNT": "50000",
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -159,6 +159,31 @@ def promote(
 
 
 @app.command(rich_help_panel="Versions")
+def canary(
+    version: Annotated[str, typer.Argument(help="A version's number, or `candidate`.")],
+    task: TaskOption = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=0.5, help="Of the users; else serving.canary.share of params.yaml, else a tenth."),
+    ] = None,
+) -> None:
+    """Try a version on a share of the users; the running service promotes or withdraws it by what they say."""
+    root, places = _enter()
+    from flows.overview import try_out
+
+    try_out(root, places, task, version, share)
+
+
+@app.command(rich_help_panel="Versions")
+def withdraw(task: TaskOption = None) -> None:
+    """End the canary's trial: the champion has all the traffic again."""
+    root, places = _enter()
+    from flows.overview import withdraw as end_trial
+
+    end_trial(root, places, task)
+
+
+@app.command(rich_help_panel="Versions")
 def rollback(task: TaskOption = None) -> None:
     """Bring the previous champion back, one step."""
     _move("rollback", task, None)

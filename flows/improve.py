@@ -70,6 +70,8 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     if isinstance(turn, str):
         return Completed(name="Nothing to do", message=turn)
     made_before = _version_of(store, turn)
+    if made_before is not None and "canary" in made_before.aliases:
+        return _end(store, turn, made_before, "canary", _tried(made_before))
     if made_before is not None and "champion" in made_before.aliases:
         return _end(store, turn, made_before, "promoted", rollout.roll_out(made_before, places))
     made = workspace.prepare(
@@ -160,10 +162,19 @@ def _decide(
             said = f"not approved by {answer.by}" + (f": {answer.comment}" if answer.comment else "")
             rollout.refuse(version, said)
             return _end(store, turn, version, "refused", f"{said}; version {champion.version} goes on serving")
-        version = rollout.promote(version, by=f"the verdict and {answer.by}")
+        by = f"the verdict and {answer.by}"
     else:
-        version = rollout.promote(version, by="the verdict")
+        by = "the verdict"
+    if share := settings.serving.canary.share:
+        version = rollout.try_out(version, share, by=by)
+        return _end(store, turn, version, "canary", f"{reasons}; {_tried(version)}")
+    version = rollout.promote(version, by=by)
     return _end(store, turn, version, "promoted", f"{reasons}; {rollout.roll_out(version, places)}")
+
+
+def _tried(version: Version) -> str:
+    share = version.trial.share if version.trial else 0
+    return f"it answers {share:.0%} of the users; the service promotes or withdraws it by what they say (saqia status)"
 
 
 def _ask(version: Version, verdict: Verdict, settings: config.Settings) -> Approval:

@@ -14,6 +14,9 @@ from components.config import Places
 from components.stage import StageError
 from components.task import load as load_task
 
+DEFAULT_SHARE = 0.1
+"""Of the users, for a canary that is tried by hand."""
+
 
 def task_name(root: Path, task: str | None) -> str:
     """The task asked for, or the one in params.yaml.
@@ -55,6 +58,10 @@ def show(root: Path, places: Places, task: str | None) -> None:
     ready = service.readiness(places)
     if ready is not None:
         console.print(f"  service     {ready.get('reason', '')}")
+    canary = registry.canary(name)
+    if canary is not None and canary.trial is not None:
+        so_far = ((ready or {}).get("canary") or {}).get("so_far") or "no service is judging it now"
+        console.print(f"  canary      version {canary.version}, {canary.trial.share:.0%} of the users: {so_far}")
     with Store(places.database_url) as store:
         waiting = store.waiting(name)
         counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
@@ -129,6 +136,29 @@ def move(root: Path, places: Places, action: str, task: str | None, version: str
         chosen = registry.rollback(name, by="a person")
     typer.echo(f"{name}: version {chosen.version} is the champion")
     typer.echo(wait_until_served(chosen, places))
+
+
+def try_out(root: Path, places: Places, task: str | None, version: str, share: float | None) -> None:
+    """Make a version the canary by hand."""
+    from components import registry
+
+    name = task_name(root, task)
+    wanted = share or config.load(root / "params.yaml").serving.canary.share or DEFAULT_SHARE
+    chosen = registry.try_out(name, version, wanted, by="a person")
+    typer.echo(f"{name}: version {chosen.version} is the canary, for {wanted:.0%} of the users")
+    typer.echo("a running service takes it up and promotes or withdraws it by what people say: saqia status")
+
+
+def withdraw(root: Path, places: Places, task: str | None) -> None:
+    """End a canary's trial by hand."""
+    from components import registry
+
+    name = task_name(root, task)
+    canary = registry.canary(name)
+    if canary is None:
+        raise StageError(f"{name} has no canary: nothing to withdraw")
+    registry.refuse(name, canary.version, "withdrawn as canary by a person")
+    typer.echo(f"{name}: version {canary.version} is canary no longer; the champion has all the traffic")
 
 
 def reproduce(root: Path, places: Places, task: str | None, version: str, force: bool) -> None:

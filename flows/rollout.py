@@ -54,6 +54,14 @@ def promote(version: Version, by: str) -> Version:
     return promoted
 
 
+@task(retries=2, retry_delay_seconds=2, name="try out")
+def try_out(version: Version, share: float, by: str) -> Version:
+    """Make a version the canary; from then on the service decides about it."""
+    tried = registry.try_out(version.task, version.version, share, by=by)
+    get_run_logger().info("%s version %s is the canary", version.task, version.version)
+    return tried
+
+
 @task(retries=2, retry_delay_seconds=2, name="refuse")
 def refuse(version: Version, reason: str) -> Version:
     """Leave a version registered, with the reason why it does not serve."""

@@ -36,7 +36,7 @@ class Judge:
         self,
         versions: Versions,
         settings: CanarySettings,
-        outcomes: Callable[[str], Mapping[str, Outcome]],
+        outcomes: Callable[[str], Mapping[str, tuple[int, int]]],
         registry: Registry,
     ) -> None:
         self._versions = versions
@@ -83,8 +83,8 @@ class Judge:
         found = self._outcomes(trial.id)
         return self._with_errors(trial, trial.version, found), self._with_errors(trial, champion.version, found)
 
-    def _with_errors(self, trial: Trial, version: str, found: Mapping[str, Outcome]) -> Outcome:
-        said = found.get(version, Outcome())
+    def _with_errors(self, trial: Trial, version: str, found: Mapping[str, tuple[int, int]]) -> Outcome:
+        answers, failures = found.get(version, (0, 0))
         with self._lock:
             errors = self._errors[trial.id, version]
-        return Outcome(said.answers + errors, said.failures + errors)
+        return Outcome(answers + errors, failures + errors)

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from components import config
-from components.canary import Outcome
 from components.config import SnapshotReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
@@ -255,8 +254,8 @@ class Store:
             found = dict(connection.execute(counts.where(table.c.seq > after)).tuples().all())
         return {kind: found.get(kind, 0) for kind in ("thumb_up", "thumb_down", "correction", "comment")}
 
-    def outcomes(self, task: str, trial: str) -> dict[str, Outcome]:
-        """What became of the answers given in a canary's trial, by version.
+    def outcomes(self, task: str, trial: str) -> dict[str, tuple[int, int]]:
+        """The answers given in a canary's trial, and how many of them failed, by version.
 
         An answer has failed where somebody gave it a thumb down or wrote another one.
         """
@@ -271,7 +270,7 @@ class Store:
         )
         with reading(self._engine) as connection:
             found = connection.execute(query).tuples().all()
-        return {version: Outcome(answers, int(failures)) for version, answers, failures in found}
+        return {version: (answers, int(failures)) for version, answers, failures in found}
 
     # Turns -----------------------------------------------------------------------------
 

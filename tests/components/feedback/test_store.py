@@ -40,6 +40,28 @@ def test_interactions_come_newest_first_and_page(store: Store, served: Served) -
     assert store.interactions("clinic") == []
 
 
+def test_outcomes_of_a_trial_count_an_answer_that_somebody_found_wrong_once(
+    store: Store, served: Served, said: Said
+) -> None:
+    for number in range(8):
+        version, trial = str(number % 2), {"trial": "t1"} if number < 6 else {}
+        store.add_interaction(served(f"c{number}", model_version=version, answer="right", parameters=trial))
+    for id, kind, correction in (
+        ("c0", "thumb_down", None),
+        ("c0", "correction", "better"),
+        ("c1", "correction", "right"),
+        ("c2", "thumb_up", None),
+        ("c3", "correction", "better"),
+        ("c4", "comment", None),
+        ("c6", "thumb_down", None),
+    ):
+        comment = "hm" if kind == "comment" else None
+        store.add_feedback(said(id, kind=kind, correction=correction, comment=comment))
+    assert store.outcomes("intake", "t1") == {"0": (3, 1), "1": (3, 1)}
+    assert store.outcomes("intake", "t2") == {}
+    assert store.outcomes("clinic", "t1") == {}
+
+
 def test_feedback_for_an_answer_never_served_is_refused_with_what_to_do(store: Store, said: Said) -> None:
     with pytest.raises(UnknownInteraction, match=r"'nope'.*send the `id` of the completion"):
         store.add_feedback(said("nope"))

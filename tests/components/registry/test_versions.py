@@ -95,6 +95,36 @@ def test_promotion_and_rollback_move_the_aliases_together(world: World) -> None:
     assert "brought back by a person in place of version 1" in registry.get("toy", "2").history[-1]
 
 
+def test_a_canary_is_tried_beside_the_champion_and_promoted_or_withdrawn(world: World) -> None:
+    one = register(world, world.champion, FIRST)
+    with pytest.raises(registry.RegistryError, match="no champion that a canary could be compared with"):
+        registry.try_out("toy", one.version, 0.1)
+    registry.promote("toy", one.version)
+    with pytest.raises(registry.RegistryError, match="version 1 of toy is the champion"):
+        registry.try_out("toy", one.version, 0.1)
+    two = register(world, world.good)
+    tried = registry.try_out("toy", two.version, 0.1)
+    assert "canary" in tried.aliases
+    assert tried.trial is not None
+    assert tried.trial.share == 0.1
+    assert registry.try_out("toy", two.version, 0.1) == tried, "the same again goes on with the trial"
+    wider = registry.try_out("toy", two.version, 0.2)
+    assert wider.trial is not None
+    assert wider.trial.id != tried.trial.id, "another share is another trial"
+    champion = registry.champion("toy")
+    assert champion is not None
+    assert champion.version == "1"
+
+    withdrawn = registry.refuse("toy", two.version, "withdrawn as canary: it fails more often")
+    assert (withdrawn.aliases, withdrawn.trial, registry.canary("toy")) == ((), None, None)
+    assert "fails more often" in withdrawn.history[-1]
+
+    registry.try_out("toy", two.version, 0.1)
+    promoted = registry.promote("toy", two.version, by="its canary")
+    assert promoted.aliases == ("champion",)
+    assert registry.canary("toy") is None
+
+
 def test_promoting_the_champion_again_changes_nothing(world: World) -> None:
     register(world, world.champion, FIRST)
     once = registry.promote("toy", "1")
