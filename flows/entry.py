@@ -59,14 +59,14 @@ def run_graph(made: Workspace, name: str) -> list[Result]:
     """Run the graph with progress in Prefect's UI and on the terminal."""
     bar = artifacts.Progress(name)
     ended: list[Result] = []
-    total = len(pipeline.graph(made))
+    nodes = pipeline.graph(made)
 
     def finished(result: Result) -> None:
         ended.append(result)
-        bar.show(ended, total)
+        bar.show(ended, len(nodes))
         progress.finished(result)
 
-    return pipeline.run(made, show=progress.line, finished=finished)
+    return pipeline.run(made, show=progress.line, finished=finished, known=nodes)
 
 
 def refusal(results: list[Result], made: Workspace) -> str:

@@ -156,7 +156,10 @@ def correct(
         nonlocal said
         limit = asyncio.Semaphore(CLIENTS)
         sent = {"Authorization": f"Bearer {environment.api_key()}"}
-        async with httpx.AsyncClient(base_url=environment.service_url(places), headers=sent, timeout=60) as client:
+        kept = httpx.Limits(max_connections=CLIENTS)  # by default all but 20 are made anew for every request
+        async with httpx.AsyncClient(
+            base_url=environment.service_url(places), headers=sent, timeout=60, limits=kept
+        ) as client:
 
             async def one(number: int, row: Asked) -> None:
                 nonlocal said

@@ -181,16 +181,18 @@ def run(
     show: Callable[[str, str], None] | None = None,
     finished: Callable[[Result], None] | None = None,
     only: Iterable[str] | None = None,
+    known: list[Node] | None = None,
 ) -> list[Result]:
     """Run the workspace's graph inside the current flow; return what became of each stage, in order.
 
+    `known` is the graph where the caller has read it already, which takes two seconds.
     `show(stage, line)` sees every line, `finished(result)` every end. A failed stage does not
     stop the ones that don't need it.
     """
     settings = workspace.settings()
     _stopping.clear()
     wanted = set(only) if only is not None else None
-    nodes = [n for n in graph(workspace) if wanted is None or n.name in wanted]
+    nodes = [n for n in known or graph(workspace) if wanted is None or n.name in wanted]
     futures: dict[str, PrefectFuture[Any]] = {}
     clock: dict[str, tuple[float, float]] = {}
     ends: queue.Queue[str] = queue.Queue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ def migrate(engine: sa.Engine) -> None:
     Raises:
         StoreError: the store was made by a newer Saqia than this one.
     """
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # which plugins it has is no news
     from alembic import command
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
