@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saqia.engine")
 
+REVIVE_SECONDS = 30.0
+
 
 class AutoEngine:
     """See `interface.Engine`. `strict`: what openvino cannot do is refused instead of done by torch."""
@@ -46,6 +51,10 @@ class AutoEngine:
         """Versions that torch answers for → what keeps openvino from it."""
         self._leaving: set[str] = set()
         """Versions that take no new request and are still being answered."""
+        self._folders: dict[str, Path | None] = {}
+        self._revived: dict[str, float] = {}
+        """Versions whose worker died → when a new one was last started."""
+        self._reviving = threading.Lock()
         if strict:
             self._try_fast(BASE, None)
         else:
@@ -56,6 +65,7 @@ class AutoEngine:
         self._try_fast(name, folder)
 
     def _try_fast(self, name: str, folder: Path | None) -> None:
+        self._folders[name] = folder
         try:
             if folder is None:
                 self.fast.load_base()
@@ -66,6 +76,22 @@ class AutoEngine:
             log.warning("version %s is answered by torch, not by openvino: %s", name, self._why_not[name])
         else:
             self._why_not.pop(name, None)
+
+    def _revive(self, name: str) -> None:
+        """Start a worker in place of one that died, while torch answers.
+
+        Not more often than makes sense: a version that brings its worker down again and again is mostly torch's.
+        """
+        if self._revived.get(name, -math.inf) + REVIVE_SECONDS > time.monotonic():
+            return
+        self._revived[name] = time.monotonic()
+
+        def start() -> None:
+            with self._reviving:
+                if name in self._folders and name not in self._leaving and not self.fast.serves(name):
+                    self._try_fast(name, self._folders[name])
+
+        threading.Thread(target=start, name=f"revive-{name}", daemon=True).start()
 
     def unload(self, name: str) -> None:
         """The reference keeps the version until openvino's last answer is whole: it may have to go on with one."""
@@ -80,11 +106,15 @@ class AutoEngine:
             self.reference.unload(name)
         self._leaving.discard(name)
         self._why_not.pop(name, None)
+        self._folders.pop(name, None)
+        self._revived.pop(name, None)
 
     def submit(self, request: Request) -> None:
         if request.model in self._leaving:
             raise Unloaded(f"version {request.model} is not loaded")
         if not self.fast.serves(request.model):
+            if self.fast.problem(request.model) is not None:
+                self._revive(request.model)
             self.reference.submit(request)
             return
         refusal = unsupported(request.sampling)

@@ -173,7 +173,10 @@ class OpenVinoEngine:
         pipeline = Pipeline(name, settings, self._hand_over)
         loaded = Loaded(pipeline, tokenizer, end_ids(tokenizer, generation), context, int(config.vocab_size))
         with self._lock:
+            before = self._loaded.get(name)
             self._loaded[name] = loaded
+        if before is not None:  # its worker died, and this one is in its place
+            before.pipeline.close(0)
         log.info("openvino: %s is loaded (%.1f s, process %d)", name, time.monotonic() - began, pipeline.pid)
 
     def _written(self, folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> Path:

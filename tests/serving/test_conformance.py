@@ -302,7 +302,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back_and_closing_finishes_what
         Asked(engine, tokenizer, TEXTS[0])
 
 
-def test_where_its_process_dies_the_answer_goes_on_and_readiness_says_so(
+def test_where_its_process_dies_the_answer_goes_on_readiness_says_so_and_another_one_takes_its_place(
     build: Callable[..., Engine], tokenizer: Any
 ) -> None:
     engine = build("auto")
@@ -314,7 +314,13 @@ def test_where_its_process_dies_the_answer_goes_on_and_readiness_says_so(
     end, _ = one.finish()
     assert (end.reason in ("stop", "length"), end.error) == (True, None)
     Live.until(lambda: "died" in engine.answers_by("1"))
-    assert Asked(engine, tokenizer, TEXTS[0]).text
+    dead = engine.fast.pipeline("1").pid
+    by_torch = Asked(engine, tokenizer, TEXTS[0]).text
+    assert by_torch
+    Live.until(lambda: engine.fast.serves("1"))
+    assert engine.fast.pipeline("1").pid != dead
+    assert engine.answers_by("1").startswith("openvino")
+    assert Asked(engine, tokenizer, TEXTS[0]).text == by_torch
 
 
 def test_a_version_that_leaves_finishes_its_answers_even_where_torch_must_go_on_with_them(
