@@ -27,6 +27,9 @@ from serving.runtime import Runtime
 
 History = list[dict[str, Any]]
 
+SHOW_SECONDS = 0.1
+"""Least time between two looks at a growing answer: a browser draws each one, and falls behind a fast engine."""
+
 SIMULATED = (
     "In the demo of this task a **simulated person** corrects answers, from the truth that its data generator knows. "
     "What you say here is yours and is kept beside it."
@@ -88,18 +91,23 @@ def build(runtime: Runtime) -> gr.Blocks:
         name: gr.BrowserState = gr.BrowserState("", storage_key="saqia-rater")
 
         async def ask(message: str, history: History) -> AsyncIterator[tuple[Any, ...]]:
-            async for state in asking(runtime, message, history or [], single_turn):
-                history_now, answered, line = state
+            if not message.strip():
+                yield (gr.skip(),) * len(outputs)
+                return
+            # A browser may work through these long after they were sent, when the person has gone on: what they
+            # type, open or are told meanwhile is touched by the first one only, and where the answer failed.
+            first = True
+            async for history_now, answered, line in asking(runtime, message, history or [], single_turn):
                 yield (
                     history_now,
-                    "" if history_now is not history else message,
+                    "" if first else gr.skip(),
                     answered,
-                    gr.update(visible=answered is not None),
-                    # The last update must not close what a quick person has opened already.
-                    gr.update(visible=False) if answered is None else gr.update(),
-                    gr.update(visible=not history_now and bool(task.suggestions)),
-                    line,
+                    gr.update(visible=answered is not None) if first or answered else gr.skip(),
+                    gr.update(visible=False) if first else gr.skip(),
+                    gr.update(visible=False) if first else gr.skip(),
+                    line if first or line else gr.skip(),
                 )
+                first = False
 
         async def judge(answered: dict[str, str] | None, thumb: str, rater_name: str) -> str:
             return await say(runtime, answered, rater_name, thumb=thumb)
@@ -121,6 +129,8 @@ def build(runtime: Runtime) -> gr.Blocks:
         page.load(lambda stored: stored, name, rater)
         page.load(lambda: status_line(runtime), None, status)
         gr.Timer(5).tick(lambda: status_line(runtime), None, status, show_progress="hidden")
+    # Gradio's own limit is one question at a time, of all people together; the engine has a queue and limits.
+    page.queue(default_concurrency_limit=None)
     return page
 
 
@@ -151,9 +161,6 @@ async def asking(
     runtime: Runtime, message: str, history: History, single_turn: bool
 ) -> AsyncIterator[tuple[History, dict[str, str] | None, str]]:
     """The conversation as it grows, the answer that feedback is about, and a line about problems."""
-    if not message.strip():
-        yield history, None, ""
-        return
     turns = [{"role": "user", "content": message}]
     body = ChatRequest(
         model=runtime.task.name,
@@ -163,14 +170,17 @@ async def asking(
         user="page",
     )
     history = [*history, *turns]
-    began = time.monotonic()
+    began = shown_at = time.monotonic()
     text = ""
     try:
         conversation = await begin(runtime, body)
+        yield [*history, {"role": "assistant", "content": "…"}], None, ""
         async for chunk in conversation.chunks():
             for choice in chunk["choices"]:
                 text += choice["delta"].get("content") or ""
-            yield [*history, {"role": "assistant", "content": text or "…"}], None, ""
+            if text and time.monotonic() - shown_at >= SHOW_SECONDS:
+                shown_at = time.monotonic()
+                yield [*history, {"role": "assistant", "content": text}], None, ""
     except (ApiError, EngineError) as error:
         refusal = error if isinstance(error, ApiError) else of_engine(error)
         yield history, None, problem(str(refusal))
