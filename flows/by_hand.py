@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,17 @@ def run_flow(root: Path, places: Places, name: str, task: str, reason: str) -> i
 
 
 @contextmanager
-def getting_ready(task: str) -> Iterator[None]:
-    """Import what a flow needs, and open the registry and the store, beside whatever is done meanwhile.
+def getting_ready(task: str, then: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Import what a flow needs, and open the registry and the store, beside whatever is done meanwhile; then `then`.
 
     An error in here comes again, with its words, where the flow does the same.
     """
-    thread = threading.Thread(target=_get_ready, args=(task,), daemon=True)
+
+    def work() -> None:
+        _get_ready(task)
+        then()
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         yield

@@ -24,7 +24,6 @@ from flows import environment, stack
 from flows.borrowed import borrow, give_back
 from flows.by_hand import getting_ready
 from flows.lock import hold
-from flows.results import Result
 from flows.terminal import Terminal, time_line, verdict_table
 
 SIMULATED = "The people in this demo are SIMULATED: the generator's truth corrects the answers."
@@ -94,20 +93,6 @@ class Servers:
             give_back(self.places, name)
 
 
-class Follower(Terminal):
-    """The terminal, which also has the service started beside the build's last stages, once there is a base."""
-
-    def __init__(self, console: Console, servers: Servers, needed: bool) -> None:
-        super().__init__(console)
-        self.servers = servers
-        self.needed = needed
-
-    def finished(self, result: Result) -> None:
-        super().finished(result)
-        if self.needed and result.name == "instruct" and result.outcome == "ran":
-            self.servers.service_soon()
-
-
 def run(root: Path, places: Places) -> None:
     """Run the demo.
 
@@ -127,7 +112,7 @@ def run(root: Path, places: Places) -> None:
 
     diary = Diary(places.home / "demo" / f"{task.name}.jsonl")
     servers = Servers(root, places)
-    terminal = Follower(console, servers, needed=True)
+    terminal = Terminal(console)
     with ExitStack() as ended:
         # two would send every message twice
         ended.enter_context(hold(places.home / "demo" / "lock", "another demo", "cancel"))
@@ -135,7 +120,8 @@ def run(root: Path, places: Places) -> None:
         with (
             terminal.running("The first model"),
             terminal.step("start the Prefect server"),
-            getting_ready(task.name),
+            # the service has imported its libraries, on the processor that the first stages leave, when it is needed
+            getting_ready(task.name, then=servers.service_soon),
         ):
             servers.start("prefect")
         _wheel(terminal, servers, task, diary)
@@ -144,7 +130,7 @@ def run(root: Path, places: Places) -> None:
     console.print(f"\nAll of it took {time.time() - began:.0f} s. See every page:  .venv/bin/saqia up\n")
 
 
-def _wheel(terminal: Follower, servers: Servers, task: Task, diary: object) -> None:
+def _wheel(terminal: Terminal, servers: Servers, task: Task, diary: object) -> None:
     from components import registry
     from flows import people
     from flows.by_hand import follow

@@ -19,30 +19,31 @@ ROLL_OUT_SECONDS = 180.0
 def wait_until_served(version: Version, places: Places, seconds: float = ROLL_OUT_SECONDS) -> str:
     """`roll_out` without Prefect."""
     started = time.monotonic()
-    while True:
-        ready = readiness(places)
-        if ready is None:
-            return "no service is running; the next start serves it"
-        if ready.get("task") not in (None, version.task):
-            return f"the running service serves task {ready['task']}; nothing to roll out"
-        if str(ready.get("version")) == version.version:
-            return f"the service answers with version {version.version} after {time.monotonic() - started:.1f} s"
-        refused = ready.get("refused") or {}
-        if str(refused.get("version")) == version.version:
-            raise StageError(f"the service refuses version {version.version}: {refused.get('reason')}")
-        if time.monotonic() - started > seconds:
-            raise StageError(
-                f"the service still answers with version {ready.get('version')} after {seconds:.0f} s; "
-                "see <home>/logs/service.log, or `saqia rollback`"
-            )
-        time.sleep(0.2)
+    with httpx.Client(timeout=10) as client:
+        while True:
+            ready = readiness(places, client)
+            if ready is None:
+                return "no service is running; the next start serves it"
+            if ready.get("task") not in (None, version.task):
+                return f"the running service serves task {ready['task']}; nothing to roll out"
+            if str(ready.get("version")) == version.version:
+                return f"the service answers with version {version.version} after {time.monotonic() - started:.1f} s"
+            refused = ready.get("refused") or {}
+            if str(refused.get("version")) == version.version:
+                raise StageError(f"the service refuses version {version.version}: {refused.get('reason')}")
+            if time.monotonic() - started > seconds:
+                raise StageError(
+                    f"the service still answers with version {ready.get('version')} after {seconds:.0f} s; "
+                    "see <home>/logs/service.log, or `saqia rollback`"
+                )
+            time.sleep(0.2)
 
 
-def readiness(places: Places) -> dict[str, Any] | None:
-    """What the running service says about itself, or None where none runs."""
+def readiness(places: Places, client: httpx.Client | None = None) -> dict[str, Any] | None:
+    """What the running service says about itself, or None where none runs; `client` where it is asked often."""
     try:
-        answer = httpx.get(environment.service_url(places) + "/readyz", timeout=10)
-        found = answer.json()
+        url = environment.service_url(places) + "/readyz"
+        found = (client.get(url) if client is not None else httpx.get(url, timeout=10)).json()
     except (httpx.HTTPError, ValueError):
         return None
     return found if isinstance(found, dict) else None

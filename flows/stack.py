@@ -201,18 +201,19 @@ def running(places: Places, name: str) -> Running | None:
 def states(places: Places) -> list[State]:
     """What runs, what answers, what left a stale pid file."""
     found = []
-    for program in programs(places):
-        process = running(places, program.name)
-        if process and process.port and process.port != program.port:
-            program = replace(program, port=process.port)
-        found.append(
-            State(
-                program=program,
-                running=process,
-                healthy=process is not None and _answers(program, places),
-                stale=process is None and pid_file(places, program.name).exists(),
+    with httpx.Client(timeout=5) as client:
+        for program in programs(places):
+            process = running(places, program.name)
+            if process and process.port and process.port != program.port:
+                program = replace(program, port=process.port)
+            found.append(
+                State(
+                    program=program,
+                    running=process,
+                    healthy=process is not None and _answers(program, places, client),
+                    stale=process is None and pid_file(places, program.name).exists(),
+                )
             )
-        )
     return found
 
 
@@ -296,19 +297,21 @@ def _spawn(program: Program, root: Path, places: Places, stays: bool) -> None:
 def _wait(program: Program, places: Places) -> None:
     log = log_file(places, program.name)
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(program, places):
-        if running(places, program.name) is None:
-            raise StackError(f"{program.title} ended at once: {_last_line(log)} (see {log})")
-        if time.monotonic() > deadline:
-            raise StackError(f"{program.title} does not answer after {START_SECONDS:.0f} s (see {log})")
-        time.sleep(0.1)
+    with httpx.Client(timeout=5) as client:
+        while not _answers(program, places, client):
+            if running(places, program.name) is None:
+                raise StackError(f"{program.title} ended at once: {_last_line(log)} (see {log})")
+            if time.monotonic() > deadline:
+                raise StackError(f"{program.title} does not answer after {START_SECONDS:.0f} s (see {log})")
+            time.sleep(0.1)
 
 
-def _answers(program: Program, places: Places) -> bool:
+def _answers(program: Program, places: Places, client: httpx.Client) -> bool:
+    """`client` is for many questions: making one takes longer (certificates) than asking."""
     if program.port is None:
         return _ready_file(places, program.name).exists()
     try:
-        return httpx.get(program.url + program.health, timeout=5).status_code in (200, 503)
+        return client.get(program.url + program.health).status_code in (200, 503)
     except httpx.HTTPError:
         return False
 
