@@ -54,6 +54,15 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
     return list(tokenizer(prompt_texts(tokenizer, [messages])[0], add_special_tokens=False)["input_ids"])
 
 
+def prompts_ids(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """`prompt_ids` of many conversations, in half the time that they take one by one."""
+    if not conversations:
+        return []
+    return [
+        list(ids) for ids in tokenizer(prompt_texts(tokenizer, conversations), add_special_tokens=False)["input_ids"]
+    ]
+
+
 def prompt_texts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Message]]) -> list[str]:
     """What `prompt_ids` tokenizes, for many conversations at once: the template filled in with plain text."""
     filled = [
@@ -109,5 +118,17 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def example_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[list[int], int]:
     """Token ids of a whole example and the length of its prompt (the loss starts there)."""
-    prompt = prompt_ids(tokenizer, messages[:-1])
-    return prompt + answer_ids(tokenizer, messages[-1].content), len(prompt)
+    return examples_ids(tokenizer, [messages])[0]
+
+
+def examples_ids(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Message]]
+) -> list[tuple[list[int], int]]:
+    """`example_ids` of many examples at once."""
+    if not conversations:
+        return []
+    prompts = prompts_ids(tokenizer, [messages[:-1] for messages in conversations])
+    answers = [plain_text(tokenizer, messages[-1].content) for messages in conversations]
+    answered = tokenizer(answers, add_special_tokens=False)["input_ids"]
+    end = end_of_turn_id(tokenizer)
+    return [([*prompt, *ids, end], len(prompt)) for prompt, ids in zip(prompts, answered, strict=True)]

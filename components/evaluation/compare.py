@@ -127,7 +127,8 @@ def answer(
     result = ModelResult()
     if adapter is not None:
         result.parity = golden.differences(model, tokenizer, golden.read(adapter))
-    prompts = {e.prompt: chat.prompt_ids(tokenizer, e.prompt) for s in sets for e in s.examples}
+    asked_for = list(dict.fromkeys(e.prompt for s in sets for e in s.examples))
+    prompts = dict(zip(asked_for, chat.prompts_ids(tokenizer, asked_for), strict=True))
     known = Answers(base, adapter, settings.max_new_tokens)
     new = sum(known.of(ids) is None for ids in prompts.values())
     if new < len(prompts):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from components.chat import plain_text, prompt_texts
+from components.chat import examples_ids
 from components.curation.near import question, question_key
 from components.files import DataError
 from components.quality import checks
@@ -128,13 +128,8 @@ def frame(
 
 
 def lengths(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Example]) -> list[int]:
-    """Tokens of prompt and answer together, as `chat.example_ids` counts them, in batches because that is faster."""
-    if not rows:
-        return []
-    asked = tokenizer(prompt_texts(tokenizer, [row.prompt for row in rows]), add_special_tokens=False)["input_ids"]
-    answers = [plain_text(tokenizer, row.answer) for row in rows]
-    answered = tokenizer(answers, add_special_tokens=False)["input_ids"]
-    return [len(a) + len(b) + 1 for a, b in zip(asked, answered, strict=True)]
+    """Tokens of prompt and answer together."""
+    return [len(ids) for ids, _ in examples_ids(tokenizer, [row.messages for row in rows])]
 
 
 def _foreign(row: Example, task: Task, languages: Sequence[str]) -> str | None:

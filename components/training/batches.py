@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from components.chat import example_ids
+from components.chat import examples_ids
 from components.files import DataError
 from components.schema import Example
 
@@ -62,8 +62,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], cont
     if not examples:
         raise DataError("there are no training examples: nothing can be learned from an empty train.jsonl")
     encoded = []
-    for example in examples:
-        ids, prompt = example_ids(tokenizer, example.messages)
+    every = examples_ids(tokenizer, [example.messages for example in examples])
+    for example, (ids, prompt) in zip(examples, every, strict=True):
         if len(ids) > context:
             raise DataError(
                 f"example {example.id} has {len(ids)} tokens, model.context is {context}: "
