@@ -25,15 +25,10 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
     if not languages or len(_NO_LETTER.sub("", text)) < LETTERS:
         return None
     identifier = _identifier()
-    unknown = sorted(set(languages) - set(identifier.nb_classes))
-    if unknown:
-        raise StageError(
-            f"params.yaml: quality.languages: {unknown[0]!r} is unknown; "
-            f"known are {', '.join(sorted(identifier.nb_classes))}, and [] checks no language"
-        )
-    (first, p_first), (second, p_second) = identifier.rank(text)[:2]
-    if first in languages:
+    _check(tuple(languages))
+    if identifier.classify(text)[0] in languages:  # quicker than to rank them all, and nearly always the answer
         return None
+    (first, p_first), (second, p_second) = identifier.rank(text)[:2]
     # Close relatives (Arabic and its dialects) share the probability between them.
     sure = p_first if second in languages else p_first + p_second
     return str(first) if sure >= SURE else None
@@ -59,6 +54,17 @@ def languages_of(texts: Sequence[str], most_others: float, sample: int = 1000) -
         found.append(language)
         left -= count
     return found
+
+
+@cache
+def _check(languages: tuple[str, ...]) -> None:
+    known = _identifier().nb_classes
+    unknown = sorted(set(languages) - set(known))
+    if unknown:
+        raise StageError(
+            f"params.yaml: quality.languages: {unknown[0]!r} is unknown; "
+            f"known are {', '.join(sorted(known))}, and [] checks no language"
+        )
 
 
 @cache
