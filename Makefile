@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 run: $(VENV)/installed
 	@$(BIN)/saqia demo
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/clients/installed
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
@@ -28,6 +28,13 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@echo "Installing the locked packages into $(VENV) (a few minutes, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Clients that the tests ask the service through and that need another openai than the lock has.
+$(VENV)/clients/installed: tests/serving/others/requirements.lock $(VENV)/installed
+	@$(PYTHON) -m venv $(VENV)/clients
+	@echo "Installing clients for the tests into $(VENV)/clients (a minute, once)"
+	@$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/serving/others/requirements.lock
 	@touch $@
 
 clean:
