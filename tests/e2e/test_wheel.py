@@ -8,7 +8,7 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from components.files import read_rows
 from components.schema import Example
 from tests.e2e.parcels import generator
 from tests.e2e.project import Project
+from tests.waiting import until
 
 MARKS = re.compile(r"^  ([✓=✗-]) (\w+)", re.MULTILINE)
 
@@ -36,16 +37,6 @@ def counts(project: Project) -> tuple[int, int]:
     """Interactions and feedback events in the store."""
     with sqlite3.connect(project.home / "saqia.db") as store:
         return tuple(store.execute(f"select count(*) from {t}").fetchone()[0] for t in ("interactions", "feedback"))
-
-
-def until(what: Callable[[], Any], said: str, seconds: float = 180) -> Any:
-    """Wait for something to be true; return it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.1)
-    pytest.fail(f"{said}: not within {seconds:.0f} s")
 
 
 def left_over(project: Project) -> list[str]:
@@ -70,6 +61,17 @@ def stage_process(started: int, name: str) -> psutil.Process | None:
     return None
 
 
+def has_open(started: int, file: Path) -> bool:
+    """Whether a process that was started, or one of its own, holds a file open."""
+    for process in [psutil.Process(started), *psutil.Process(started).children(recursive=True)]:
+        try:
+            if str(file) in {opened.path for opened in process.open_files()}:
+                return True
+        except psutil.Error:
+            continue
+    return False
+
+
 def table(output: str) -> str:
     """The table before and after, with what follows it."""
     return output.split("Before and after this turn")[1].split("Where the time went")[0]
@@ -79,20 +81,22 @@ def test_an_interrupted_demo_says_how_to_carry_on_and_leaves_nothing_running(pro
     demo = project.start("demo")
     until(lambda: stage_process(demo.pid, "corpus"), "the first stages run")
     os.killpg(demo.pid, signal.SIGINT)
-    output = demo.communicate(timeout=120)[0]
+    output = demo.communicate(timeout=300)[0]
     assert demo.returncode == 130
     assert "saqia: interrupted; run the same command again to carry on" in output
     assert "Traceback" not in output
-    until(lambda: not left_over(project), f"nothing runs any more: {left_over(project)}", 15)
+    until(lambda: not left_over(project), lambda: f"nothing runs any more: {left_over(project)}", 60)
 
 
 def test_a_demo_killed_in_the_middle_of_training_leaves_no_stage_behind(project: Project) -> None:
     demo = project.start("demo")
-    until(lambda: stage_process(demo.pid, "train"), "training begins")
-    time.sleep(1)
-    demo.kill()
-    demo.communicate()
-    until(lambda: not any("components." in line for line in left_over(project)), "its stages end with it", 15)
+    try:
+        until(lambda: stage_process(demo.pid, "train"), "training begins")
+        time.sleep(1)
+    finally:
+        demo.kill()
+        demo.communicate()
+    until(lambda: not any("components." in line for line in left_over(project)), "its stages end with it", 60)
 
 
 def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_model(project: Project) -> None:
@@ -227,7 +231,7 @@ def test_corrections_start_a_turn_with_its_reason_and_a_closed_gate_keeps_the_ch
     assert done["state_name"] == "Gate closed", done["state"]["message"]
     assert "feedback share" in done["state"]["message"]
     assert "version 2 goes on serving; the feedback waits for the next turn" in done["state"]["message"]
-    assert httpx.get(stack.url("SAQIA_PORT") + "/readyz").json()["version"] == "2"
+    assert httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()["version"] == "2"
     assert "60 correction" in stack.saqia("status")
 
 
@@ -248,7 +252,7 @@ def test_a_person_approves_a_turn_in_prefect_and_the_running_service_takes_it_up
 
     paused = until(lambda: (r := state())["state_type"] in ("PAUSED", "FAILED", "COMPLETED", "CRASHED") and r, "pause")
     assert paused["state_type"] == "PAUSED", paused["state"]["message"]
-    assert httpx.get(stack.url("SAQIA_PORT") + "/readyz").json()["version"] == "2"
+    assert httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()["version"] == "2"
     resumed = prefect(
         stack, f"/flow_runs/{made['id']}/resume", run_input={"approve": True, "by": "Ada", "comment": "well done"}
     )
@@ -256,7 +260,7 @@ def test_a_person_approves_a_turn_in_prefect_and_the_running_service_takes_it_up
     done = until(lambda: (r := state())["state_type"] in ("FAILED", "COMPLETED", "CRASHED") and r, "its end")
     assert done["state_name"] == "Promoted", done["state"]["message"]
     assert "the service answers with version 3" in done["state"]["message"]
-    ready = httpx.get(stack.url("SAQIA_PORT") + "/readyz").json()
+    ready = httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()
     assert ready["version"] == "3"
     assert "Ada" in stack.saqia("report", "3")
 
@@ -277,9 +281,9 @@ def test_two_commands_at_once_take_turns_or_the_second_is_cancelled(stack: Proje
         )
         stack.set_params(improve={"when_busy": "wait"})
         waiting = stack.start("improve")
-        time.sleep(8)
+        until(lambda: waiting.poll() is not None or has_open(waiting.pid, stack.home / "turn.lock"), "it waits")
         assert waiting.poll() is None
-    output = waiting.communicate(timeout=120)[0]
+    output = waiting.communicate(timeout=300)[0]
     assert waiting.returncode == 0
     assert "nothing done" in output
 
@@ -289,7 +293,7 @@ def test_a_killed_worker_is_seen_and_started_again(stack: Project) -> None:
 
     pid = json.loads((stack.home / "run" / "worker.json").read_text())["pid"]
     os.killpg(pid, signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(pid), "it dies", 10)
+    until(lambda: not psutil.pid_exists(pid), "it dies", 60)
     assert "ended by itself" in stack.saqia("status")
     output = stack.saqia("up")
     assert "Worker (deployments, schedules) started" in output
@@ -300,7 +304,7 @@ def test_down_stops_everything(stack: Project) -> None:
     output = stack.saqia("down")
     for title in ("Prefect server", "MLflow server", "Service", "Worker"):
         assert title in output
-    until(lambda: not left_over(stack), f"nothing runs: {left_over(stack)}", 10)
+    until(lambda: not left_over(stack), lambda: f"nothing runs: {left_over(stack)}", 60)
     assert "nothing was running" in stack.saqia("down")
 
 

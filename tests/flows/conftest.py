@@ -6,14 +6,15 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from components import config
 from flows import environment
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -95,11 +96,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a Prefect server of the tests' own."""
-    import httpx
-
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
     process = subprocess.Popen(
@@ -110,18 +116,11 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         process_group=0,
     )
     try:
-        for _ in range(240):
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.5)
-        else:
-            pytest.fail((home / "log").read_text()[-2000:])
+        until(lambda: healthy(port), lambda: f"Prefect's server is healthy: {(home / 'log').read_text()[-2000:]}")
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 @pytest.fixture

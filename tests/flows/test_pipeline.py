@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from components import config
 from flows import environment, pipeline, workspace
 from flows.results import Result
 from flows.workspace import Workspace
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +73,15 @@ def test_stages_are_tasks_of_their_name_with_their_lines_in_prefects_log(made: W
         assert {t.name for t in tasks} == {"first", "second", "aside", "last"}
         second = next(t for t in tasks if t.name == "second")
         assert not second.tags, "a tag costs a concurrency slot, and on SQLite often a wait of seconds"
-        for _ in range(40):
+
+        def lines() -> list[str]:
             logs = client.read_logs(LogFilter(task_run_id=LogFilterTaskRunId(any_=[second.id])))
-            if any("second says hello" in entry.message for entry in logs):
-                break
-            time.sleep(0.25)
-        else:
-            pytest.fail(f"the stage's line is not in Prefect's log: {[entry.message for entry in logs]}")
+            return [entry.message for entry in logs]
+
+        until(
+            lambda: any("second says hello" in line for line in lines()),
+            lambda: f"its line in Prefect's log: {lines()}",
+        )
 
 
 def test_a_new_folder_takes_unchanged_stages_from_the_shared_cache(
@@ -154,6 +156,13 @@ driver()
 """
 
 
+def ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.mark.parametrize(("victim", "shell"), [("flow", "/bin/sh"), ("dvc", "/bin/sh"), ("dvc", "/bin/bash")])
 def test_killing_the_flow_or_dvc_leaves_no_stage_running(
     project: Path, places: config.Places, prefect_server: int, victim: str, shell: str
@@ -171,10 +180,7 @@ def test_killing_the_flow_or_dvc_leaves_no_stage_running(
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(240):
-            if pid_file.exists() and pid_file.read_text():
-                break
-            time.sleep(0.25)
+        until(lambda: pid_file.exists() and pid_file.read_text(), "the stage runs")
         stage = psutil.Process(int(pid_file.read_text()))
         if victim == "flow":
             os.kill(driver.pid, signal.SIGKILL)
@@ -185,12 +191,7 @@ def test_killing_the_flow_or_dvc_leaves_no_stage_running(
                 if {"flows.run_stage", "first"} <= set(p.cmdline())
             )
             runner.kill()
-        for _ in range(100):
-            if not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE:
-                break
-            time.sleep(0.1)
-        else:
-            pytest.fail("the stage is still running")
+        until(lambda: ended(stage), "the stage ends", 60)
     finally:
         driver.kill()
         driver.wait()

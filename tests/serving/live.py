@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from serving.engine.make import EngineMaker
 from serving.rollout import Rollout, Source
 from serving.runtime import Runtime
 from serving.versions import Versions
+from tests.waiting import until
 
 
 def source(version: str, folder: Path, base: Path) -> Source:
@@ -85,12 +85,9 @@ class Live:
         return self.registered.get(which)
 
     @staticmethod
-    def until(condition: Callable[[], object], seconds: float = 120) -> None:
+    def until(condition: Callable[[], object], seconds: float = 180) -> None:
         """Wait for something that another thread does."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.02)
+        until(condition, "what another thread does", seconds, every=0.02)
 
     def close(self) -> None:
         self.server.should_exit = True

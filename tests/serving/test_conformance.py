@@ -266,7 +266,7 @@ def test_a_cancelled_request_leaves_and_frees_its_place(subject: Subject, tokeni
     end, _ = one.finish()
     assert end.reason == "cancelled"
     assert len(end.ids) < 180
-    Live.until(lambda: subject.engine.state().running == 0, 20)
+    Live.until(lambda: subject.engine.state().running == 0)
 
 
 def test_a_deadline_ends_a_request_with_its_own_error(subject: Subject, tokenizer: Any) -> None:

@@ -18,6 +18,7 @@ from components.config import places
 from components.feedback.store import Store
 from tests.serving import workspace
 from tests.serving.workspace import Service
+from tests.waiting import until
 
 ASK = {"model": "intake", "messages": [{"role": "user", "content": "My head hurts."}], "max_tokens": 8}
 
@@ -38,8 +39,8 @@ def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledge
 ) -> None:
     service.start(ready=False)
     assert "saqia build" in str(service.wait(503)["reason"])
-    assert httpx.get(f"{service.url}/livez").status_code == 200
-    assert httpx.get(f"{service.url}/").headers["location"].endswith("/ui/")
+    assert get(service, "/livez").status_code == 200
+    assert get(service, "/").headers["location"].endswith("/ui/")
 
     first = workspace.register(version_1, base)
     assert service.wait(200)["version"] == first
@@ -47,14 +48,10 @@ def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledge
     assert answer.headers["x-saqia-version"] == first
 
     second = workspace.register(version_2, base)
-    until = lambda: httpx.get(f"{service.url}/readyz").json()["version"] == second  # noqa: E731
-    for _ in range(300):
-        if until():
-            break
-        threading.Event().wait(0.1)
+    until(lambda: get(service, "/readyz").json()["version"] == second, "the new champion serves")
     assert httpx.post(f"{service.url}/v1/chat/completions", json=ASK, timeout=30).headers["x-saqia-version"] == second
 
-    metrics = httpx.get(f"{service.url}/metrics").text
+    metrics = get(service, "/metrics").text
     for name in ("saqia_requests_total", "saqia_time_to_first_token_seconds", "saqia_queue_depth", "saqia_batch_rows"):
         assert name in metrics
     assert f'saqia_version_serving{{version="{second}"}} 1.0' in metrics
@@ -70,6 +67,10 @@ def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledge
     repeated = give(service, str(answer.json()["id"]), acknowledged[0])
     assert repeated.json()["repeated"] is True
     drains_on_sigterm(service)
+
+
+def get(service: Service, path: str) -> httpx.Response:
+    return httpx.get(service.url + path, timeout=30)
 
 
 def give(service: Service, id: str, key: str) -> httpx.Response:
@@ -100,9 +101,9 @@ def kill_while_clients_give_feedback(service: Service, id: str) -> list[str]:
     assert service.process is not None
     for pid in [*children(service.process.pid), service.process.pid]:
         os.kill(pid, signal.SIGKILL)
-    service.process.wait(10)
+    service.process.wait(60)
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     return acknowledged
 
 
@@ -116,15 +117,13 @@ def drains_on_sigterm(service: Service) -> None:
     """A request that is under way when SIGTERM comes is answered."""
     answers: list[Any] = []
     body = {**ASK, "max_tokens": 190, "n": 16, "temperature": 0, "logit_bias": {"0": -100, "2": -100}}
-    post = lambda: answers.append(httpx.post(f"{service.url}/v1/chat/completions", json=body, timeout=60))  # noqa: E731
+    post = lambda: answers.append(httpx.post(f"{service.url}/v1/chat/completions", json=body, timeout=120))  # noqa: E731
     thread = threading.Thread(target=post)
     thread.start()
-    while (
-        not httpx.get(f"{service.url}/metrics").text.count('saqia_batch_rows{version="2"} 16.0') and thread.is_alive()
-    ):
+    while 'saqia_batch_rows{version="2"} 16.0' not in get(service, "/metrics").text and thread.is_alive():
         pass
     assert service.stop() == 0
-    thread.join(60)
+    thread.join(120)
     assert answers[0].status_code == 200
 
 
@@ -132,7 +131,7 @@ def test_a_taken_port_and_a_missing_params_file_are_one_clear_line(tmp_path: Pat
     def line(folder: Path, port: int) -> str:
         command = [sys.executable, "-m", "serving", "--port", str(port)]
         environment = {**os.environ, "PYTHONPATH": str(workspace.ROOT)}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode != 0
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         return done.stderr
@@ -161,22 +160,22 @@ def test_a_person_asks_corrects_and_is_told_what_is_wrong_and_when_it_is_saved(
             page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(service.url)
             page.locator("#message textarea").wait_for(timeout=60_000)
-            expect(page.locator("#status")).to_contain_text("Version 1", timeout=20_000)
+            expect(page.locator("#status")).to_contain_text("Version 1", timeout=60_000)
             expect(page.locator("#simulated")).to_contain_text("simulated person")
             page.fill("#message textarea", f"My head hurts, {width}")
             page.click("#send")
-            expect(page.locator("#talk")).to_contain_text("version 1 ·", timeout=30_000)
+            expect(page.locator("#talk")).to_contain_text("version 1 ·", timeout=60_000)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.click("#write")
             page.fill("#correction textarea", '{"symptom": "headache"}')
             page.click("#save")
-            expect(page.locator("#said")).to_contain_text("Not saved", timeout=20_000)
+            expect(page.locator("#said")).to_contain_text("Not saved", timeout=60_000)
             page.fill("#rater input, #rater textarea", "ana")
             page.fill("#correction textarea", right_note())
             page.click("#save")
-            expect(page.locator("#said")).to_contain_text("Saved", timeout=20_000)
+            expect(page.locator("#said")).to_contain_text("Saved", timeout=60_000)
             page.click("#up")
-            expect(page.locator("#said")).to_contain_text("Thank you", timeout=20_000)
+            expect(page.locator("#said")).to_contain_text("Thank you", timeout=60_000)
         browser.close()
     with Store(places().database_url) as store:
         rows = store.rows("intake", 0, store.latest_seq("intake"))

@@ -64,7 +64,7 @@ class Service:
         self.wait(200 if ready else 503, seconds)
         return self
 
-    def wait(self, status: int, seconds: float = 120) -> dict[str, object]:
+    def wait(self, status: int, seconds: float = 180) -> dict[str, object]:
         """Until /readyz says so."""
         until = time.monotonic() + seconds
         seen = "no answer"
@@ -72,7 +72,7 @@ class Service:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             try:
-                response = httpx.get(f"{self.url}/readyz", timeout=5)
+                response = httpx.get(f"{self.url}/readyz", timeout=30)
                 seen = response.text
                 if response.status_code == status:
                     return dict(response.json())
@@ -81,7 +81,7 @@ class Service:
             time.sleep(0.1)
         raise AssertionError(f"/readyz is not {status}: {seen}\n{self.log.read_text()[-3000:]}")
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 120) -> int:
         """SIGTERM, and the exit code."""
         if self.process is None or self.process.poll() is not None:
             return 0 if self.process is None else int(self.process.returncode)
