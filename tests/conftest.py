@@ -5,13 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).parent.parent
+
+TOGETHER = ("tests/e2e/", "tests/flows/")
+"""Folders whose tests build on each other, or share one server; elsewhere a file's tests share what it builds."""
+
+
+class ByFile(LoadScopeScheduling):
+    """Every file to one of the processes as a whole, and every folder of TOGETHER."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.split("::", 1)[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: the other process works through the rest meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER[0]))
 
 
 @pytest.fixture(autouse=True)
