@@ -97,7 +97,8 @@ def fit(
         StageError: the loss is no number, or has jumped and stays there; a process beside this one died.
     """
     state = checkpoints.load() if checkpoints else None
-    with replicas.forked(plan.replicas):
+    room = sum(parameter.numel() for parameter in _trainable(model).values()) + 2
+    with replicas.forked(plan.replicas, room):
         return _fit(model, optimizers, plan, checkpoints, state)
 
 

@@ -10,7 +10,7 @@ This one works in float32 off the GPU and on all matrices of one shape at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,11 +55,11 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     shapes.setdefault(parameter.shape, []).append(parameter)
-            for shape, parameters in shapes.items():
-                updates = [self._nesterov(parameter, group["momentum"]) for parameter in parameters]
-                directions = _shared_out(torch.stack(updates), group["iterations"])
+            updates = [torch.stack([self._nesterov(p, group["momentum"]) for p in same]) for same in shapes.values()]
+            directions = _directions(updates, group["iterations"])
+            for (shape, parameters), found in zip(shapes.items(), directions, strict=True):
                 length = group["lr"] * math.sqrt(max(1.0, shape[0] / shape[1]))
-                for parameter, direction in zip(parameters, directions, strict=True):
+                for parameter, direction in zip(parameters, found, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(direction.to(parameter.dtype), alpha=-length)
 
@@ -73,16 +73,17 @@ class Muon(torch.optim.Optimizer):
         return parameter.grad.lerp(buffer, momentum)
 
 
-def _shared_out(matrices: torch.Tensor, iterations: int) -> torch.Tensor:
-    """`orthogonalise`, each process a part of the matrices, where several train one model."""
+def _directions(updates: Sequence[torch.Tensor], iterations: int) -> list[torch.Tensor]:
+    """`orthogonalise` of each stack of matrices; of several processes each does a part, and they meet once."""
     count = replicas.count()
     if count == 1:
-        return orthogonalise(matrices, iterations)
-    own = slice(replicas.rank(), None, count)
-    directions = torch.zeros_like(matrices)
-    if matrices[own].numel():
-        directions[own] = orthogonalise(matrices[own], iterations)
-    replicas.sum_up([directions])
+        return [orthogonalise(matrices, iterations) for matrices in updates]
+    directions = [torch.zeros_like(matrices) for matrices in updates]
+    for matrices, found in zip(updates, directions, strict=True):
+        own = slice(replicas.rank(), None, count)
+        if matrices[own].numel():
+            found[own] = orthogonalise(matrices[own], iterations)
+    replicas.sum_up(directions)
     return directions
 
 
