@@ -9,7 +9,7 @@ run: $(VENV)/installed
 	@$(BIN)/saqia demo
 
 test: $(VENV)/installed $(VENV)/clients/installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
