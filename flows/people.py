@@ -22,6 +22,8 @@ from flows import environment
 
 CLIENTS = 32
 PEOPLE = 5
+PATIENTS = 100
+"""Who sends the messages: many, so that a canary would get its share of them."""
 
 
 class Asked(Record):
@@ -107,13 +109,13 @@ def ask(
             base_url=f"{environment.service_url(places)}/v1", api_key=environment.api_key()
         ) as client:
 
-            async def one(example: Example) -> None:
+            async def one(number: int, example: Example) -> None:
                 async with limit:
                     answer = await client.chat.completions.create(
                         model=task.name,
                         messages=[m.model_dump() for m in example.prompt],  # type: ignore[misc]
                         temperature=0,
-                        user="simulated-patient",
+                        user=f"simulated-patient-{number % PATIENTS + 1}",
                     )
                 text = answer.choices[0].message.content or ""
                 row = Asked(
@@ -128,7 +130,7 @@ def ask(
                 done[example.id] = row
                 tell(f"{len(done)} of {len(examples)} answered, {sum(r.right for r in done.values())} right")
 
-            await asyncio.gather(*(one(example) for example in missing))
+            await asyncio.gather(*(one(number, example) for number, example in enumerate(missing)))
 
     try:
         asyncio.run(all_of_them())
