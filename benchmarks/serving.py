@@ -1,12 +1,13 @@
-"""How fast the service answers, beside `transformers serve` with the same weights, in one run.
+"""How fast the service answers, beside its peers with the same weights, in one run.
 
-    python -m benchmarks.serving [--clients 1 8 32] [--seconds 5] [--tokens 32] [--no-peers]
+    python -m benchmarks.serving [--models small 100m] [--clients 1 8 32] [--seconds 5] [--tokens 32] [--no-peers]
 
-A random-weights Llama about as small as the default base (hidden 128, 4 layers) is served by `python -m serving`
-(store included), by `transformers serve`, and by `transformers serve --continuous-batching`; the same streamed
-chat requests go to each, one server at a time. Prints requests/s, output tokens/s, the time to the first token,
-each as a ratio to plain `transformers serve`, and what HTTP and the store add to asking the engine directly.
-Every client sends its next request when its last is answered; a level runs for `--seconds`.
+Two Llamas with random weights: one about as small as the default base (hidden 128, 4 layers), and one of 98 million
+parameters. Each is served by `python -m serving` (store included), by `transformers serve`, by `transformers serve
+--continuous-batching`, and by llama.cpp's server (package xllamacpp, f16 like the service's own file). The same
+streamed chat requests go to each, one server at a time. Prints requests/s, output tokens/s and the time to the first
+token, each as a ratio to plain `transformers serve`, the memory, and what HTTP and the store add to asking the
+engine directly. Every client sends its next request when its last is answered; a level runs for `--seconds`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +36,22 @@ from tests.serving import models, workspace
 
 QUESTIONS = ["My head hurts.", "My knee hurts when I walk and paracetamol did not help at all.", "the quick brown fox"]
 START_SECONDS = 180
+SHAPES = {"small": {"hidden": 128, "layers": 4}, "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4}}
+LLAMA_CPP = """
+import sys, time
+import xllamacpp
+file, port, template, slots, threads = sys.argv[1:]
+params = xllamacpp.CommonParams()
+params.model.path = file
+params.n_parallel, params.cont_batching = int(slots), True
+params.n_ctx = int(slots) * 256
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
+params.use_jinja, params.chat_template = True, template
+params.hostname, params.port, params.n_gpu_layers = "127.0.0.1", int(port), 0
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+time.sleep(10**6)
+"""
 
 
 @dataclass(frozen=True)
@@ -103,36 +121,60 @@ def count(text: str) -> int:
 
 
 @contextmanager
-def ours(folder: Path) -> Iterator[tuple[str, str]]:
-    """`python -m serving`; yields its address and model name."""
+def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
+    """`python -m serving`; yields its address, model name and process."""
     service = workspace.Service(folder)
     service.start(seconds=START_SECONDS)
+    assert service.process is not None
     try:
-        yield service.url, "intake"
+        yield service.url, "intake", service.process.pid
     finally:
         service.stop()
 
 
 @contextmanager
-def peer(model: Path, *options: str) -> Iterator[tuple[str, str]]:
+def peer(model: Path, *options: str) -> Iterator[tuple[str, str, int]]:
     """`transformers serve` of the same weights."""
     port = workspace.free_port()
     command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32", *options]
-    with (model.parent / "peer.log").open("wb") as log:
+    with started(command, f"http://127.0.0.1:{port}", model.parent / "peer.log") as (url, pid):
+        yield url, str(model), pid
+
+
+@contextmanager
+def llama_cpp(model: Path) -> Iterator[tuple[str, str, int]]:
+    """llama.cpp's own server over the same weights in f16."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from serving.engine import gguf
+
+    file, port = model.parent / "merged.gguf", workspace.free_port()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    gguf.write(AutoModelForCausalLM.from_pretrained(model), tokenizer, file)
+    template = str(tokenizer.chat_template).replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+    command = [sys.executable, "-c", LLAMA_CPP, str(file), str(port), template, "32", str(os.cpu_count())]
+    with started(command, f"http://127.0.0.1:{port}", model.parent / "llama.log") as (url, pid):
+        yield url, "llama", pid
+
+
+@contextmanager
+def started(command: list[str], url: str, log_file: Path) -> Iterator[tuple[str, int]]:
+    """A server as a process, from the moment that it is healthy."""
+    with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + START_SECONDS
         while True:
             try:
-                httpx.get(f"{url}/health", timeout=2)
-                break
+                if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                    break
             except httpx.HTTPError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError((model.parent / "peer.log").read_text()[-600:]) from None
-                time.sleep(0.2)
-        yield url, str(model)
+                pass
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(log_file.read_text()[-600:])
+            time.sleep(0.2)
+        yield url, process.pid
     finally:
         process.terminate()
         try:
@@ -141,14 +183,20 @@ def peer(model: Path, *options: str) -> Iterator[tuple[str, str]]:
             process.kill()
 
 
+def memory(pid: int) -> float:
+    """Megabytes that a process and its children have for themselves."""
+    root = psutil.Process(pid)
+    return sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)]) / 1e6
+
+
 def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
-    """Median seconds of one request that is put to the engine itself, one at a time."""
-    from components import chat
+    """Median seconds of one request that is put to the same engine itself, one at a time."""
+    from components import chat, config
     from components.schema import Message
     from serving.engine.interface import Event, Finished, Request, Sampling
-    from serving.engine.torch_engine import TorchEngine
+    from serving.engine.make import EngineMaker
 
-    engine = TorchEngine(base, max_batch=32, max_queue=256, context=256)
+    engine = EngineMaker(config.parse({"threads": 1}))(base)
     engine.load("1", version)
     messages = (Message(role="system", content=models.SYSTEM), Message(role="user", content=QUESTIONS[0]))
     prompt = tuple(chat.prompt_ids(TOKENIZER[0], messages))
@@ -167,60 +215,73 @@ def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--no-peers", action="store_true", help="measure the service alone")
     arguments = parser.parse_args()
-    console = Console(width=140)
-    with tempfile.TemporaryDirectory(prefix="saqia-bench-") as temporary:
-        root = Path(temporary)
-        os.environ.update(
-            SAQIA_HOME=str(root / "home"),
-            SAQIA_DATABASE_URL=f"sqlite:///{root / 'saqia.db'}",
-            MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow.db'}",
-            HF_HUB_OFFLINE="1",
-        )
-        from serving.engine.torch_engine import load_merged, load_version_tokenizer
+    console = Console(width=150)
+    for name in arguments.models:
+        with tempfile.TemporaryDirectory(prefix="saqia-bench-") as temporary:
+            measure(console, Path(temporary), name, arguments)
+    console.print(f"load average while measuring: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
-        base = models.make_base(root / "base", hidden=128, layers=4)
-        version = models.make_version(root / "version", base, seed=1)
-        TOKENIZER.append(load_version_tokenizer(version))
-        project = workspace.make(root / "project")
-        workspace.register(version, base)
-        load_merged(base, version).save_pretrained(root / "merged")
-        TOKENIZER[0].save_pretrained(root / "merged")
 
-        servers = {"saqia": lambda: ours(project)}
-        if not arguments.no_peers:
-            servers["transformers serve"] = lambda: peer(root / "merged")
-            servers["transformers serve, continuous"] = lambda: peer(root / "merged", "--continuous-batching")
-        found: dict[tuple[str, int], Level] = {}
-        for name, start in servers.items():
-            try:
-                with start() as (url, model):
-                    asyncio.run(level(url, model, 2, 1.0, arguments.tokens))
-                    for clients in arguments.clients:
-                        found[name, clients] = asyncio.run(
-                            level(url, model, clients, arguments.seconds, arguments.tokens)
-                        )
-                        console.print(f"{name}, {clients} clients: {found[name, clients].requests_s:.1f} requests/s")
-            except (RuntimeError, AssertionError, httpx.HTTPError) as error:
-                console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
-        engine = direct(base, version, arguments.tokens, 20)
-    report(console, found, arguments.clients, list(servers))
+def measure(console: Console, root: Path, shape: str, arguments: argparse.Namespace) -> None:
+    """One model behind every server."""
+    os.environ.update(
+        SAQIA_HOME=str(root / "home"),
+        SAQIA_DATABASE_URL=f"sqlite:///{root / 'saqia.db'}",
+        MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow.db'}",
+        HF_HUB_OFFLINE="1",
+    )
+    from serving.engine.torch_engine import load_merged, load_version_tokenizer
+
+    base = models.make_base(root / "base", **SHAPES[shape])
+    version = models.make_version(root / "version", base, seed=1)
+    TOKENIZER[:] = [load_version_tokenizer(version)]
+    project = workspace.make(root / "project")
+    workspace.register(version, base)
+    merged = load_merged(base, version)
+    size = sum(parameter.numel() for parameter in merged.parameters())
+    merged.save_pretrained(root / "merged")
+    TOKENIZER[0].save_pretrained(root / "merged")
+
+    servers = {"saqia": lambda: ours(project)}
+    if not arguments.no_peers:
+        servers["transformers serve"] = lambda: peer(root / "merged")
+        servers["transformers serve, continuous"] = lambda: peer(root / "merged", "--continuous-batching")
+        servers["llama.cpp"] = lambda: llama_cpp(root / "merged")
+    found: dict[tuple[str, int], Level] = {}
+    held: dict[str, float] = {}
+    for name, start in servers.items():
+        try:
+            with start() as (url, model, pid):
+                asyncio.run(level(url, model, 2, 1.0, arguments.tokens))
+                for clients in arguments.clients:
+                    found[name, clients] = asyncio.run(level(url, model, clients, arguments.seconds, arguments.tokens))
+                    console.print(f"{name}, {clients} clients: {found[name, clients].requests_s:.1f} requests/s")
+                held[name] = memory(pid)
+        except (RuntimeError, AssertionError, httpx.HTTPError) as error:
+            console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
+    engine = direct(base, version, arguments.tokens, 20)
+    report(console, f"{shape}, {size / 1e6:.1f} million parameters", found, arguments.clients, list(servers))
+    for name, megabytes in held.items():
+        console.print(f"memory of {name}: {megabytes:,.0f} MB")
     if ("saqia", 1) in found:
         added = found["saqia", 1].whole_p50 - engine
         console.print(
             f"one request: engine alone {1000 * engine:.1f} ms, over HTTP with the answer stored "
             f"{1000 * found['saqia', 1].whole_p50:.1f} ms: {1000 * added:+.1f} ms (medians)"
         )
-    console.print(f"load average while measuring: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
-def report(console: Console, found: dict[tuple[str, int], Level], clients: list[int], servers: list[str]) -> None:
+def report(
+    console: Console, title: str, found: dict[tuple[str, int], Level], clients: list[int], servers: list[str]
+) -> None:
     """The table, ratios to plain `transformers serve` in brackets."""
-    table = Table(title="streamed chat completions")
+    table = Table(title=f"streamed chat completions, {title}")
     for column in ("clients", "server", "requests/s", "tokens/s", "first token p50", "p95", "whole p50", "failed"):
         table.add_column(column, justify="left" if column == "server" else "right")
     for number in clients:

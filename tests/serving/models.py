@@ -31,7 +31,9 @@ SCHEMA = {
 }
 
 
-def make_base(folder: Path, *, hidden: int = 32, layers: int = 2, context: int = 256) -> Path:
+def make_base(
+    folder: Path, *, hidden: int = 32, layers: int = 2, heads: int = 4, groups: int = 2, context: int = 256
+) -> Path:
     """A random Llama with a byte-level tokenizer and ChatML, beside its base.json."""
     core = Tokenizer(bpe.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -49,8 +51,8 @@ def make_base(folder: Path, *, hidden: int = 32, layers: int = 2, context: int =
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
         max_position_embeddings=context,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
