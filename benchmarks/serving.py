@@ -127,7 +127,7 @@ def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
     service.start(seconds=START_SECONDS)
     assert service.process is not None
     try:
-        yield service.url, "intake", service.process.pid
+        yield service.url, "intake@1", service.process.pid  # by the task's name its schema would be held to
     finally:
         service.stop()
 
