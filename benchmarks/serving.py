@@ -47,7 +47,7 @@ params.n_parallel, params.cont_batching = int(slots), True
 params.n_ctx = int(slots) * 256
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
 params.use_jinja, params.chat_template = True, template
-params.hostname, params.port, params.n_gpu_layers = "127.0.0.1", int(port), 0
+params.hostnames, params.port, params.n_gpu_layers = ["127.0.0.1"], int(port), 0
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 time.sleep(10**6)

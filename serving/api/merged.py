@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from serving.api.answering import Asked
-from serving.engine.interface import Event
+from serving.engine.interface import Delta, Event
 
 
 async def merged(asked: Sequence[Asked]) -> AsyncIterator[tuple[int, Event]]:
-    """Events of all answers with the index of theirs; an error of one ends all."""
+    """Events of all answers with the index of theirs; an error of one ends all.
+
+    Text that came while the one before was being sent comes in one piece: a token may take a millisecond, sending
+    one takes longer, and nobody is served by a queue of chunks.
+    """
     arrived: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue()
 
     async def pump(index: int, one: Asked) -> None:
@@ -23,9 +27,16 @@ async def merged(asked: Sequence[Asked]) -> AsyncIterator[tuple[int, Event]]:
 
     tasks = [asyncio.create_task(pump(index, one)) for index, one in enumerate(asked)]
     open_ones = len(tasks)
+    held: list[tuple[int, Event | BaseException | None]] = []
     try:
         while open_ones:
-            index, event = await arrived.get()
+            index, event = held.pop() if held else await arrived.get()
+            while isinstance(event, Delta) and not held and not arrived.empty():
+                other, more = arrived.get_nowait()
+                if other == index and isinstance(more, Delta):
+                    event = Delta(event.text + more.text, event.tokens + more.tokens)
+                else:
+                    held.append((other, more))
             if event is None:
                 open_ones -= 1
             elif isinstance(event, BaseException):
