@@ -378,7 +378,6 @@ def test_a_known_beginning_changes_neither_tokens_nor_logprobs(base: Path, versi
     assert caching.tokens_saved > 100
     assert 0 < caching.bytes <= 8 << 20
     engines[1].unload("1")
-    Live.until(lambda: "1" not in engines[1].state().rows_by_model)
-    assert all(prefix.model == "base" for prefix in caching.kept)
+    Live.until(lambda: all(prefix.model == "base" for prefix in caching.kept))  # the engine's thread lets them go
     for engine in engines:
         engine.close(1)
