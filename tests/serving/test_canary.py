@@ -11,8 +11,11 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from components import registry
 from serving.engine.interface import EngineError, Request
+from tests.serving import workspace
 from tests.serving.live import Live, source
+from tests.waiting import until
 
 ASK = {"model": "intake", "max_tokens": 4, "temperature": 0}
 
@@ -170,3 +173,29 @@ def test_one_that_cannot_be_loaded_is_withdrawn_with_the_reason(running: Live, b
     try_out(running, tmp_path / "nowhere", base)
     assert running.verdicts[0][:2] == ("withdrawn", "2")
     assert "missing" in running.verdicts[0][2]
+
+
+@pytest.mark.slow
+def test_the_real_service_follows_the_registrys_canary_and_writes_the_verdict_there(
+    base: Path, version_1: Path, version_2: Path, tmp_path: Path
+) -> None:
+    workspace.register(version_1, base)
+    second = workspace.register(version_2, base, promote=False)
+    service = workspace.Service(workspace.make(tmp_path / "project"))
+    service.start()
+    try:
+        registry.try_out("intake", second, 0.5)
+        with httpx.Client(base_url=service.url, timeout=60) as http:
+            until(lambda: http.get("/readyz").json()["canary"], "the service has taken the canary up")
+            for number in range(200):
+                response = ask(http, f"user {number}")
+                if version_of(response) == second:
+                    said = {"completion_id": response.json()["id"], "thumb": "down"}
+                    http.post("/v1/feedback", json=said).raise_for_status()
+                if registry.canary("intake") is None:
+                    break
+            until(lambda: http.get("/readyz").json()["canary"] is None, "the trial has ended")
+            assert version_of(ask(http, "somebody")) == "1"
+        assert "withdrawn as canary: it fails more often" in registry.get("intake", second).history[-1]
+    finally:
+        service.stop()
