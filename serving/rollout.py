@@ -96,6 +96,8 @@ class Rollout:
         """Versions that were champion, the newest last."""
         self._tried: str | None = None
         """The version that was last loaded as canary."""
+        self._canary_problem: str | None = None
+        """Why the registry could not be asked for it at the last look."""
         self._bases: dict[str, str] = {}
         """Kept version → hash of the base it stands on."""
         self._base: dict[str, Served] = {}
@@ -136,8 +138,12 @@ class Rollout:
         """Load the canary beside the champion and let it answer its share; a withdrawn one goes."""
         try:
             source = self._canary()
-        except Exception:
-            return  # the champion's look has said so
+        except Exception as error:
+            if (said := models.first_line(error)) != self._canary_problem:
+                log.warning("the canary cannot be read from the registry: %s; its trial goes on as it was", said)
+            self._canary_problem = said
+            return
+        self._canary_problem = None
         champion, now = self._versions.champion, self._versions.trial
         if source is None or source.trial is None or champion is None or champion.version == source.version:
             self._versions.try_out(None)
