@@ -20,7 +20,7 @@ QUIET = components.QUIET | {
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
 }
-"""Nothing phones home, nothing asks questions, and idle threads do not spin on shared cores."""
+"""Nothing phones home, nothing asks questions."""
 
 
 class NoProject(RuntimeError):
