@@ -23,6 +23,7 @@ from tests.e2e.parcels import generator
 from tests.e2e.project import Project
 from tests.waiting import until
 
+CORRECTIONS = 60
 MARKS = re.compile(r"^  ([✓=✗-]) (\w+)", re.MULTILINE)
 
 
@@ -158,8 +159,8 @@ def test_a_version_is_rebuilt_to_the_same_weights(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def stack(project: Project) -> Iterator[Project]:
-    """The project with everything up; a turn starts at 20 corrections and its gate is closed."""
-    project.set_params(improve={"corrections": 20}, quality={"max_feedback_share": 0.01})
+    """The project with everything up; a turn starts at CORRECTIONS corrections and its gate is closed."""
+    project.set_params(improve={"corrections": CORRECTIONS}, quality={"max_feedback_share": 0.01})
     output = project.saqia("up")
     for port in project.ports.values():
         assert f"http://127.0.0.1:{port}" in output
@@ -219,7 +220,7 @@ def test_the_deployments_have_their_schedule(stack: Project) -> None:
 
 
 def test_corrections_start_a_turn_with_its_reason_and_a_closed_gate_keeps_the_champion(stack: Project) -> None:
-    ask_and_correct(stack, 60, "later")
+    ask_and_correct(stack, CORRECTIONS, "later")  # not more: a second turn would be asked for, and wait behind this one
 
     def stopped() -> Any:
         made = prefect(stack, "/flow_runs/filter", flows={"name": {"any_": ["improve"]}}, sort="START_TIME_DESC")
@@ -227,12 +228,12 @@ def test_corrections_start_a_turn_with_its_reason_and_a_closed_gate_keeps_the_ch
 
     run = until(stopped, "the automation starts improve")
     done = until(lambda: (r := stopped()) and r["state_type"] in ("FAILED", "COMPLETED", "CRASHED") and r, "it ends")
-    assert re.search(r"\d+ corrections wait \(improve.corrections: 20\)", run["parameters"]["reason"])
+    assert f"{CORRECTIONS} corrections wait (improve.corrections: {CORRECTIONS})" in run["parameters"]["reason"]
     assert done["state_name"] == "Gate closed", done["state"]["message"]
     assert "feedback share" in done["state"]["message"]
     assert "version 2 goes on serving; the feedback waits for the next turn" in done["state"]["message"]
     assert httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()["version"] == "2"
-    assert "60 correction" in stack.saqia("status")
+    assert f"{CORRECTIONS} correction" in stack.saqia("status")
 
 
 def test_a_person_approves_a_turn_in_prefect_and_the_running_service_takes_it_up(stack: Project) -> None:
