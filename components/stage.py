@@ -10,18 +10,14 @@ import errno
 import logging
 import os
 import shutil
-import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
-from components import config, layout
+from components import config, layout, preloaded
 from components.files import DataError, replacing_folder, write_json
+from components.lifetime import end_with_parent
 from components.models import ModelError
 from components.task import TaskError
 
@@ -60,11 +56,14 @@ def said_by_system(error: OSError) -> str:
 def run(main: Callable[[config.Settings], None]) -> None:
     """Run a stage and exit: 0 when done, 1 with one line on standard error when it can't.
 
+    Where a preloaded process waits, the stage runs there (components/preloaded.py).
     An error that nobody foresaw also ends in one line; its stack trace goes to
     `<home>/logs/<stage>.log`.
     """
     if "DVC_STAGE" in os.environ:
         end_with_parent()
+    if (code := preloaded.handed_over()) is not None:
+        sys.exit(code)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     name = main.__module__ if main.__module__ != "__main__" else Path(sys.argv[0]).parent.name
     try:
@@ -85,56 +84,3 @@ def run(main: Callable[[config.Settings], None]) -> None:
             traceback.print_exc()
             where = ""
         sys.exit(f"{name}: {type(error).__name__}: {error}{where}")
-
-
-def end_with_parent(signum: int = signal.SIGKILL) -> None:
-    """Have this process sent `signum` when the one that started it dies, however that dies.
-
-    Else `kill -9` of DVC or of a flow leaves its stage running for nobody. On Linux the kernel
-    does it (prctl(2), PR_SET_PDEATHSIG); elsewhere a thread looks twice a second. DVC starts a
-    stage through the user's shell, and some shells (dash) stay between the two: then a thread
-    looks after DVC itself.
-    """
-    parent = psutil.Process(os.getppid())
-    starter = _behind_shell(parent)
-    if starter:
-        _watch(starter, signum)
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        if ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signum), 0, 0, 0) == 0:
-            told = os.environ.get("SAQIA_STARTED_BY", "")
-            if told.isdigit() and not Path(f"/proc/{told}").exists():
-                os.kill(os.getpid(), signum)  # it died before we could ask to be told
-            return
-    _watch(parent, signum)
-
-
-SHELLS = frozenset({"sh", "dash", "ash", "ksh", "bash", "zsh", "fish"})
-
-
-def _behind_shell(parent: psutil.Process) -> psutil.Process | None:
-    """Who started the shell that did nothing but start this process; None if a shell didn't."""
-    try:
-        command = parent.cmdline()
-        if len(command) >= 3 and command[-2] == "-c" and Path(command[0]).name in SHELLS:
-            return parent.parent()
-    except psutil.Error:
-        pass
-    return None
-
-
-def _watch(process: psutil.Process, signum: int) -> None:
-    def alive() -> bool:
-        try:
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-    def look() -> None:
-        while alive():
-            time.sleep(0.5)
-        os.kill(os.getpid(), signum)
-
-    threading.Thread(target=look, daemon=True).start()

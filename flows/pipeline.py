@@ -31,6 +31,7 @@ from prefect.states import Completed
 
 from components.config import ImproveSettings
 from components.stage import StageError
+from flows import preload
 from flows.results import Node, Outcome, Result, StageFailed
 from flows.workspace import Workspace
 
@@ -100,7 +101,7 @@ def start_and_follow(name: str, root: str, env: dict[str, str], line: Callable[[
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.run_stage", name, "--report-fd", str(write)],
             cwd=root,
-            env={**env, "PYTHONUNBUFFERED": "1", "SAQIA_STARTED_BY": str(os.getpid())},
+            env={**env, **preload.variables(), "PYTHONUNBUFFERED": "1", "SAQIA_STARTED_BY": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -191,6 +192,7 @@ def run(
     """
     settings = workspace.settings()
     _stopping.clear()
+    preload.start(workspace.env)
     wanted = set(only) if only is not None else None
     nodes = [n for n in known or graph(workspace) if wanted is None or n.name in wanted]
     futures: dict[str, PrefectFuture[Any]] = {}

@@ -4,7 +4,7 @@ A process between the flow and DVC, for two reasons: the stage's lines can be to
 sent to Prefect, and nothing outlives its starter. It leads a process group of its own and is
 told by the kernel when the flow dies (PR_SET_PDEATHSIG; elsewhere it looks twice a second);
 then the whole group ends, the stage's children included. Stages tie themselves to DVC in the
-same way (components/stage.py), so that killing DVC alone leaves nothing behind either.
+same way (components/lifetime.py), so that killing DVC alone leaves nothing behind either.
 
 The outcome goes as one JSON object to the file descriptor: {"outcome": "ran" | "cached" |
 "failed", "exit": code of the stage's command, "error": one line}.
@@ -21,7 +21,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from components.stage import end_with_parent
+from components.lifetime import end_with_parent
 
 
 def reproduce(name: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from components import config
-from components.stage import StageError, end_with_parent
+from components.lifetime import end_with_parent
+from components.stage import StageError
 from serving.access.binding import Exposed, check
 
 RESTART_SECONDS = 1.0

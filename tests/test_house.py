@@ -86,7 +86,7 @@ def test_modules_at_the_top_of_components_import_no_sub_package() -> None:
     assert not crossed, crossed
 
 
-PLUMBING = {"__init__", "config", "files", "layout", "schema", "stage", "task"}
+PLUMBING = {"__init__", "config", "files", "layout", "lifetime", "preloaded", "schema", "stage", "task"}
 """Modules of every stage that shape no result by themselves; a stage need not rerun when they change."""
 
 

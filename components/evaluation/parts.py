@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from components.cores import processes
 from components.evaluation.generation import generate
-from components.stage import StageError, end_with_parent
+from components.lifetime import end_with_parent
+from components.stage import StageError
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from components.stage import StageError, end_with_parent
+from components.lifetime import end_with_parent
+from components.stage import StageError
 
 if TYPE_CHECKING:
     import torch

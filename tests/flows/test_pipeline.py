@@ -169,7 +169,7 @@ def test_killing_the_flow_or_dvc_leaves_no_stage_running(
 ) -> None:
     """DVC runs a stage through $SHELL; bash becomes the stage, dash stays between the two."""
     pid_file = project.parent / "pid"
-    tie = "from components.stage import end_with_parent; end_with_parent()" if victim == "dvc" else ""
+    tie = "from components.lifetime import end_with_parent; end_with_parent()" if victim == "dvc" else ""
     (project / "first.py").write_text(SLEEPER.format(pid=str(pid_file), tie=tie))
     (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("retries: 1", "retries: 0"))
     own = config.Places(home=places.home, prefect_port=prefect_server).absolute(project)
