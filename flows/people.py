@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components import files
 from components.config import Places
@@ -19,6 +19,9 @@ from components.schema import Example, Record
 from components.stage import StageError
 from components.task import Task
 from flows import environment
+
+if TYPE_CHECKING:
+    import httpx
 
 CLIENTS = 32
 PEOPLE = 5
@@ -98,30 +101,32 @@ def ask(
     Raises:
         StageError: the service answers with an error; its message is passed on.
     """
-    import openai
+    import httpx
 
     done = diary.asked(round, version)
     missing = [e for e in examples if e.id not in done]
 
     async def all_of_them() -> None:
         limit = asyncio.Semaphore(CLIENTS)
-        async with openai.AsyncOpenAI(
-            base_url=f"{environment.service_url(places)}/v1", api_key=environment.api_key()
-        ) as client:
+        async with _client(places) as client:
 
             async def one(number: int, example: Example) -> None:
+                body = {
+                    "model": task.name,
+                    "messages": [m.model_dump() for m in example.prompt],
+                    "temperature": 0,
+                    "user": f"simulated-patient-{number % PATIENTS + 1}",
+                }
                 async with limit:
-                    answer = await client.chat.completions.create(
-                        model=task.name,
-                        messages=[m.model_dump() for m in example.prompt],  # type: ignore[misc]
-                        temperature=0,
-                        user=f"simulated-patient-{number % PATIENTS + 1}",
-                    )
-                text = answer.choices[0].message.content or ""
+                    answer = await client.post("/v1/chat/completions", json=body)
+                if answer.is_error:
+                    raise StageError(f"the service does not answer the traffic: {message_of(answer.text)}")
+                completion = answer.json()
+                text = completion["choices"][0]["message"]["content"] or ""
                 row = Asked(
                     round=round,
                     example_id=example.id,
-                    completion_id=answer.id,
+                    completion_id=completion["id"],
                     version=version,
                     answer=text,
                     right=is_right(task, example, text),
@@ -134,8 +139,8 @@ def ask(
 
     try:
         asyncio.run(all_of_them())
-    except openai.APIError as error:
-        raise StageError(f"the service does not answer the traffic: {error.message}") from error
+    except httpx.TransportError as error:
+        raise StageError(f"the service does not answer the traffic: {type(error).__name__}: {error}") from error
     return [done[e.id] for e in examples]
 
 
@@ -149,19 +154,13 @@ def correct(
 
     Sending it again changes nothing (idempotency keys). Returns how many thumbs and corrections.
     """
-    import httpx
-
     truth = {e.id: e for e in examples}
     said = 0
 
     async def all_of_them() -> None:
         nonlocal said
         limit = asyncio.Semaphore(CLIENTS)
-        sent = {"Authorization": f"Bearer {environment.api_key()}"}
-        kept = httpx.Limits(max_connections=CLIENTS)  # by default all but 20 are made anew for every request
-        async with httpx.AsyncClient(
-            base_url=environment.service_url(places), headers=sent, timeout=60, limits=kept
-        ) as client:
+        async with _client(places) as client:
 
             async def one(number: int, row: Asked) -> None:
                 nonlocal said
@@ -187,6 +186,17 @@ def correct(
     asyncio.run(all_of_them())
     right = sum(row.right for row in asked)
     return right, len(asked) - right
+
+
+def _client(places: Places) -> httpx.AsyncClient:
+    import httpx
+
+    return httpx.AsyncClient(
+        base_url=environment.service_url(places),
+        headers={"Authorization": f"Bearer {environment.api_key()}"},
+        timeout=60,
+        limits=httpx.Limits(max_connections=CLIENTS),  # by default all but 20 are made anew for every request
+    )
 
 
 def is_right(task: Task, example: Example, answer: str) -> bool:

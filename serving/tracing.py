@@ -53,13 +53,11 @@ class Traced:
         if self._tracing.tracer is None or scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        from opentelemetry.context import Context
         from opentelemetry.trace import SpanKind, Status, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        # An empty context: BentoML's own middleware opened a span that is never sampled.
-        caller = TraceContextTextMapPropagator().extract(headers, context=Context())
+        caller = TraceContextTextMapPropagator().extract(headers)
         about = {"http.request.method": scope["method"], "url.path": scope["path"]}
         name = f"{scope['method']} {scope['path']}"
         with self._tracing.tracer.start_as_current_span(

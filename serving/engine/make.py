@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from components import config
 from components.config import Settings
+from components.cores import SMALL
 from serving.engine.interface import EngineError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class EngineMaker:
             max_batch=serving.max_batch,
             max_queue=serving.max_queue,
             context=self._settings.model.context,
-            threads=self._settings.threads,
+            threads=1 if reference.parameters <= SMALL else self._settings.threads,
             hand_over=reference.adopt,
         )
         return AutoEngine(reference, fast, strict=strict)

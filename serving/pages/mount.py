@@ -19,6 +19,10 @@ STARTING = (
 )
 
 
+QUEUE_SECONDS = 0.05
+"""How often Gradio looks whether somebody asked the page something (its own value on Windows)."""
+
+
 class Pages:
     """Gradio's application, built when the service starts rather than when it is imported.
 
@@ -40,9 +44,12 @@ class Pages:
         from serving.pages.chat import build
         from serving.pages.style import CSS, theme
 
+        pages = build(runtime)
+        # looked at a thousand times a second, Gradio's empty queue takes 9 % of a core from the endpoint
+        pages._queue.sleep_when_free, pages._queue.progress_update_sleep_when_free = QUEUE_SECONDS, 2 * QUEUE_SECONDS
         app = gr.mount_gradio_app(
             FastAPI(),
-            build(runtime),
+            pages,
             path="/",
             root_path="/ui",
             ssr_mode=False,
