@@ -210,11 +210,13 @@ def answer_losses(
             whole = [*prompts[i], *answers[i]]
             ids[at, : len(whole)] = torch.tensor(whole)
             target[at, len(prompts[i]) - 1 : len(whole) - 1] = torch.tensor(list(answers[i]))
-        logits = model(input_ids=ids.to(model.device), use_cache=False).logits
-        wanted = target.to(model.device) != -100
-        nll = torch.nn.functional.cross_entropy(
-            logits[wanted].float(), target.to(model.device)[wanted], reduction="none"
-        ).split(wanted.sum(1).tolist())
+        answered = width - min(len(prompts[i]) for i in rows) + 1  # the last positions: before them nothing is asked
+        logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=answered).logits
+        target = target[:, -answered:].to(model.device)
+        wanted = target != -100
+        nll = torch.nn.functional.cross_entropy(logits[wanted].float(), target[wanted], reduction="none").split(
+            wanted.sum(1).tolist()
+        )
         for i, part in zip(rows, nll, strict=True):
             losses[i] = (float(part.sum()), len(part))
     return losses

@@ -26,9 +26,13 @@ def main(settings: config.Settings) -> None:
         log.info("the tokenizer of %s, %d entries", settings.model.base, len(tokenizer))
         return
     from components.tokenizer.bpe import train_tokenizer
+    from components.tokenizer.frames import frames
 
+    rows = read_rows(layout.CORPUS / "instruct.jsonl", Example)
     texts = list(corpus_texts(layout.CORPUS))
-    tokenizer = train_tokenizer(texts, settings.tokenizer.vocab_size, settings.model.context)
+    tokenizer = train_tokenizer(
+        texts, settings.tokenizer.vocab_size, settings.model.context, frames(r.answer for r in rows)
+    )
     with replacing_folder(layout.TOKENIZER) as folder:
         tokenizer.save_pretrained(folder)
     sample = texts[:: max(1, len(texts) // 1000)]

@@ -14,6 +14,7 @@ from components.schema import Message
 from components.stage import StageError
 from components.tokenizer.__main__ import main
 from components.tokenizer.bpe import SMALLEST_VOCABULARY, train_tokenizer
+from components.tokenizer.frames import frames
 
 TEXTS = [
     "My head hurts since three days, about 4 out of 10.",
@@ -103,3 +104,32 @@ def test_a_base_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"some/model.*cannot be fetched"):
         main(config.parse({"model": {"base": "some/model"}}))
+
+
+ANSWERS = [
+    '{"site":"knee","pain":3,"since":"2 weeks"}',
+    '{"site":"back","pain":7,"since":"unspecified"}',
+    '{"site":"eye","pain":1,"since":"an hour or so"}',
+] * 10
+
+
+def test_what_stands_between_the_values_of_every_answer_becomes_one_token() -> None:
+    assert sorted(frames(ANSWERS)) == ['","pain":', ',"since":"', '{"site":"']
+    tokenizer = train_tokenizer([*TEXTS, *ANSWERS], 400, context=64, frames=frames(ANSWERS))
+    pieces = tokenizer.convert_ids_to_tokens(tokenizer(ANSWERS[0])["input_ids"])
+    assert [piece for piece in pieces if len(piece) > 3 and '"' in piece] == ['{"site":"', '","pain":', ',"since":"']
+    assert not set(frames(ANSWERS)) & set(tokenizer.all_special_tokens)
+    for answer in ANSWERS:
+        assert tokenizer.decode(tokenizer(answer)["input_ids"], skip_special_tokens=True) == answer
+
+
+def test_frames_are_found_in_structured_answers_that_share_them_and_nowhere_else() -> None:
+    assert frames(["urgent", "routine", 'she said, "no": it hurts']) == []
+    rare = ['{"a":"x"}'] * 95 + ['{"a":"x","seldom":"y"}'] * 5
+    assert frames(rare) == ['{"a":"']
+
+
+def test_frames_never_cost_the_bytes_their_room() -> None:
+    tokenizer = train_tokenizer(TEXTS, SMALLEST_VOCABULARY + 1, context=64, frames=['{"a":"', '","b":"'])
+    assert len(tokenizer) == SMALLEST_VOCABULARY + 1
+    assert tokenizer.decode(tokenizer('{"a":"x","b":"y"}')["input_ids"]) == '{"a":"x","b":"y"}'
