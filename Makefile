@@ -28,6 +28,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@echo "Installing the locked packages into $(VENV) (a few minutes, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m flows.prefect_database
 	@touch $@
 
 # Clients that the tests ask the service through and that need another openai than the lock has.

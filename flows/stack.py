@@ -26,7 +26,7 @@ import psutil
 from components import files
 from components.config import Places
 from components.stage import StageError
-from flows import environment
+from flows import environment, prefect_database
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -278,6 +278,8 @@ def _spawn(program: Program, root: Path, places: Places, stays: bool) -> None:
     log = log_file(places, program.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     _ready_file(places, program.name).unlink(missing_ok=True)  # one that was killed left it
+    if program.name == "prefect":
+        prefect_database.provide(places.home / "prefect")
     with log.open("ab") as out:
         out.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(program.command)}\n".encode())
         out.flush()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from components import config
-from flows import environment
+from flows import environment, prefect_database
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,6 +107,7 @@ def healthy(port: int) -> bool:
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a Prefect server of the tests' own."""
     home = tmp_path_factory.mktemp("prefect")
+    prefect_database.provide(home)
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
