@@ -2,11 +2,11 @@
 
 Importing PyTorch, transformers, MLflow or Great Expectations takes a stage 3 to 12 seconds of processor time, and
 a turn has a dozen stages. Whoever runs several (a flow) starts `python -m components.preloaded NAME` once and puts
-NAME into SAQIA_PRELOADED. A stage that finds it there (`stage.run`) hands its working folder, environment and
-standard streams over, waits, and ends as its stand-in ends. Without the variable, or where nobody answers, a stage
-is a process like any other; what it does is the same either way.
+NAME into SAQIA_PRELOADED. A process that finds it there (`handed_over`) hands its working folder, environment and open
+files over, waits, and ends as its stand-in ends. Without the variable, or where nobody answers, it does its work
+itself; the work is the same either way.
 
-A stand-in outlives neither the preloaded process (`end_with_parent`) nor the stage that it stands in for, whose end
+A stand-in outlives neither the preloaded process (`end_with_parent`) nor the process that it stands in for, whose end
 of the connection closes when it dies.
 
 Only on Linux and where there is no GPU: CUDA cannot be used in a fork of a process that has looked at it (PyTorch's
@@ -15,7 +15,9 @@ notes on multiprocessing), and macOS's system libraries don't survive a fork.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -26,8 +28,12 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from components.lifetime import end_with_parent
 
@@ -35,6 +41,10 @@ VARIABLE = "SAQIA_PRELOADED"
 """Environment variable: name of the abstract socket (unix(7)) at which the preloaded process listens."""
 
 MODULES = (
+    "yaml",
+    "pydantic_settings",
+    "dvc.repo",
+    "dvc.repo.reproduce",
     "sqlalchemy",
     "alembic",
     "numpy",
@@ -49,6 +59,7 @@ MODULES = (
 )
 """What takes stages long to import, in the order in which a turn needs it."""
 
+MOST_FILES = 8
 GPUS = ("/dev/nvidiactl", "/dev/kfd")
 OWN = ("components", "flows", "serving", "tasks")
 """The project's own packages: a stand-in imports them afresh, from the folder in which its stage runs."""
@@ -61,34 +72,38 @@ def possible() -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A stage as it was started; its stand-in becomes the same."""
+    """A process as it was started; its stand-in becomes the same."""
 
     module: str
     """As in `python -m module`."""
+    arguments: list[str]
+    files: list[int]
+    """Numbers of the open files that go with it."""
     folder: str
     environment: dict[str, str]
     path: list[str]
     """`sys.path`."""
     python: str
-    """`sys.prefix`: another environment's stage cannot be stood in for."""
+    """`sys.prefix`: what another environment starts cannot be stood in for."""
 
 
-def handed_over() -> int | None:
-    """Have the preloaded process run this one's main module instead; return the exit code to end with.
+def handed_over(module: str, arguments: Sequence[str] = (), files: Sequence[int] = (0, 1, 2)) -> int | None:
+    """Have the preloaded process run `python -m module arguments` instead of this one; return the exit code.
 
-    None where there is no such process or it does not take the work: then the caller does it.
+    None where there is no such process, it does not take the work, or this one is a stand-in already: then the
+    caller does it.
     """
     name = os.environ.get(VARIABLE)
-    spec = sys.modules["__main__"].__spec__
-    if not name or spec is None:
+    if not name:
         return None
-    wanted = Wanted(spec.name, os.getcwd(), dict(os.environ), sys.path, sys.prefix)
+    wanted = Wanted(module, list(arguments), list(files), os.getcwd(), dict(os.environ), sys.path, sys.prefix)
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(f"\0{name}")
-            if not _of_same_user(connection):
+            process, user = _other_end(connection)
+            if user != os.getuid() or process == os.getppid():
                 return None
-            socket.send_fds(connection, [b"."], [0, 1, 2])
+            socket.send_fds(connection, [b"."], files)
             connection.sendall(json.dumps(asdict(wanted)).encode() + b"\n")
             if not connection.recv(1):
                 return None
@@ -98,10 +113,10 @@ def handed_over() -> int | None:
         return code[0] if code else 128 + signal.SIGKILL
 
 
-def _of_same_user(connection: socket.socket) -> bool:
-    """Whether the process at the other end is this user's (SO_PEERCRED): an abstract socket has no permissions."""
-    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return bool(user == os.getuid())
+def _other_end(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end (SO_PEERCRED): an abstract socket has no permissions."""
+    process, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return process, user
 
 
 class Server:
@@ -146,22 +161,22 @@ class Server:
         connection, _ = self._listener.accept()
         connection.settimeout(10)
         try:
-            if not _of_same_user(connection):
+            if _other_end(connection)[1] != os.getuid():
                 raise OSError("another user's")
-            _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+            _, opened, _, _ = socket.recv_fds(connection, 1, MOST_FILES)
             with connection.makefile("rb") as text:
                 wanted = Wanted(**json.loads(text.readline()))
             if wanted.python != sys.prefix:
                 raise OSError("another Python's")
             process = os.fork()
         except (OSError, ValueError, TypeError):
-            connection.close()
+            connection.close()  # it asked for nothing that can be done here, or went away
             return None
         if process == 0:
-            self._become(wanted, streams)
+            self._become(wanted, opened)
             return wanted
-        for stream in streams:
-            os.close(stream)
+        for file in opened:
+            os.close(file)
         with contextlib.suppress(OSError):
             os.setpgid(process, process)
         with contextlib.suppress(OSError):
@@ -170,22 +185,26 @@ class Server:
         self._selector.register(connection, selectors.EVENT_READ, process)
         return None
 
-    def _become(self, wanted: Wanted, streams: list[int]) -> None:
+    def _become(self, wanted: Wanted, opened: list[int]) -> None:
         """In the forked process: nothing of the server's stays but what it imported."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         end_with_parent()
-        for place, stream in enumerate(streams):
-            os.dup2(stream, place)
-            os.close(stream)
-        for opened in (self._listener, self._ended, self._wake, *self._running.values()):
-            opened.close()
+        for ours in (self._listener, self._ended, self._wake, *self._running.values()):
+            ours.close()
         self._selector.close()
+        aside = [fcntl.fcntl(file, fcntl.F_DUPFD, max(wanted.files) + 1) for file in opened]
+        for file in opened:
+            os.close(file)
+        for place, file in zip(wanted.files, aside, strict=True):
+            os.dup2(file, place)
+            os.close(file)
         os.chdir(wanted.folder)
         os.environ.clear()
-        os.environ.update({key: value for key, value in wanted.environment.items() if key != VARIABLE})
+        os.environ.update(wanted.environment)
         sys.path[:] = wanted.path
+        sys.argv[1:] = wanted.arguments
         sys.path_importer_cache.clear()
         for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
             del sys.modules[name]
@@ -217,8 +236,27 @@ def main(name: str) -> None:
     if not possible():
         return
     end_with_parent()
-    wanted = Server(name).serve()
-    runpy.run_module(wanted.module, run_name="__main__", alter_sys=True)
+    _run(Server(name).serve())
+
+
+def _run(wanted: Wanted) -> NoReturn:
+    """Be `python -m module` to the end, but leave taking all that was imported apart to the system: it takes 0.5 s."""
+    code = 0
+    try:
+        runpy.run_module(wanted.module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter does at its end, in that order
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from components import config, layout, preloaded
+from components import config, layout
 from components.files import DataError, replacing_folder, write_json
 from components.lifetime import end_with_parent
 from components.models import ModelError
@@ -55,15 +55,11 @@ def said_by_system(error: OSError) -> str:
 
 def run(main: Callable[[config.Settings], None]) -> None:
     """Run a stage and exit: 0 when done, 1 with one line on standard error when it can't.
-
-    Where a preloaded process waits, the stage runs there (components/preloaded.py).
     An error that nobody foresaw also ends in one line; its stack trace goes to
     `<home>/logs/<stage>.log`.
     """
     if "DVC_STAGE" in os.environ:
         end_with_parent()
-    if (code := preloaded.handed_over()) is not None:
-        sys.exit(code)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     name = main.__module__ if main.__module__ != "__main__" else Path(sys.argv[0]).parent.name
     try:

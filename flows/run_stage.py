@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from components.lifetime import end_with_parent
+from components.preloaded import handed_over
 
 
 def reproduce(name: str) -> dict[str, Any]:
@@ -65,6 +66,9 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, end_group)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(signal.SIGTERM)
+    code = handed_over("flows.run_stage", arguments, (0, 1, 2, descriptor))
+    if code is not None:
+        sys.exit(code)
     os.environ["SAQIA_STARTED_BY"] = str(os.getpid())
     restored = RestoredFromCache(level=logging.INFO)
     # the "dvc" logger is set up when dvc is first imported; INFO is what carries "is cached"

@@ -115,7 +115,7 @@ def test_every_stage_depends_on_the_modules_it_imports() -> None:
     """Else an edited module would not rerun the stage that uses it."""
     missing = []
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
-        module = stage["cmd"].split()[-1]
+        module = f"components.{stage['cmd'].removeprefix('python -m components ')}"
         entry = file_of(f"{module}.__main__") or file_of(module)
         assert entry is not None, f"{name}: {module} does not exist"
         for file in sorted(reached(entry)):

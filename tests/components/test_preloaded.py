@@ -23,10 +23,11 @@ PROBE = """
 import os, sys, time
 from pathlib import Path
 import components
-from components import stage
+from components import preloaded, stage
 
 def main(settings):
     print("in", os.getcwd(), "under", os.getppid(), "with", os.environ["WORD"], flush=True)
+    print("told", sys.argv[1:])
     print("imported", "wave" in sys.modules, "from", components.__file__)
     if os.environ["WORD"] == "fail":
         raise stage.StageError("it cannot be done")
@@ -35,6 +36,9 @@ def main(settings):
         time.sleep(60)
 
 if __name__ == "__main__":
+    code = preloaded.handed_over("probe", sys.argv[1:])
+    if code is not None:
+        sys.exit(code)
     stage.run(main)
 """
 
@@ -59,7 +63,7 @@ def start(folder: Path, name: str, word: str) -> subprocess.Popen[str]:
     shutil.copy(ROOT / "params.yaml", folder)
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "WORD": word, preloaded.VARIABLE: name}
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "probe"]
+    command = [sys.executable, "-m", "probe", "a", "b c"]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
@@ -70,6 +74,7 @@ def test_the_stand_in_has_the_folder_environment_and_streams_and_what_is_importe
     for _ in range(2):
         out, _ = (stage := start(tmp_path, name, "hello")).communicate(timeout=60)
         assert f"in {tmp_path} under {process.pid} with hello" in out
+        assert "told ['a', 'b c']" in out
         assert "imported True" in out
         assert stage.returncode == 0
 
