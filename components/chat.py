@@ -75,8 +75,16 @@ def prompt_texts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Seq
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Token ids of an answer and of the end of its turn, which is learned too: else the model never stops."""
-    ids = list(tokenizer(plain_text(tokenizer, answer), add_special_tokens=False)["input_ids"])
-    return [*ids, end_of_turn_id(tokenizer)]
+    return answers_ids(tokenizer, [answer])[0]
+
+
+def answers_ids(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[list[int]]:
+    """`answer_ids` of many answers at once."""
+    if not answers:
+        return []
+    end = end_of_turn_id(tokenizer)
+    texts = [plain_text(tokenizer, answer) for answer in answers]
+    return [[*ids, end] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def plain_text(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
@@ -128,7 +136,5 @@ def examples_ids(
     if not conversations:
         return []
     prompts = prompts_ids(tokenizer, [messages[:-1] for messages in conversations])
-    answers = [plain_text(tokenizer, messages[-1].content) for messages in conversations]
-    answered = tokenizer(answers, add_special_tokens=False)["input_ids"]
-    end = end_of_turn_id(tokenizer)
-    return [([*prompt, *ids, end], len(prompt)) for prompt, ids in zip(prompts, answered, strict=True)]
+    answers = answers_ids(tokenizer, [messages[-1].content for messages in conversations])
+    return [([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]

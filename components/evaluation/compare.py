@@ -21,7 +21,7 @@ from components.evaluation.parts import How, answered, divided
 from components.evaluation.verdict import SetResult
 from components.files import read_rows
 from components.models import ModelError, load_tokenizer, read_base, read_manifest
-from components.schema import Example, Score
+from components.schema import Example, Message, Score
 from components.task import Task
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Prompt = tuple[Message, ...]
 Role = Literal["target", "guard", "regression", "shown"]
 LATENCY_PROMPTS = 10
 
@@ -88,15 +89,16 @@ def compare(
     Raises:
         ModelError: a model is missing, damaged, or stands on a base that is not here.
     """
-    after = answer(task, sets, settings, base, candidate, "candidate", threads)
+    spelling = Spelling(sets)
+    after = answer(spelling, sets, settings, base, candidate, "candidate", threads)
     if (champion / "none.json").exists():
-        name, before = "base", answer(task, sets, settings, base, None, "bare base", threads)
+        name, before = "base", answer(spelling, sets, settings, base, None, "bare base", threads)
     elif _same_weights(candidate, champion):
         log.info("candidate and champion are the same tensors: answered once")
         name, before = "champion", after
     else:
         name = "champion"
-        before = answer(task, sets, settings, base_of(champion, base), champion, "champion", threads)
+        before = answer(spelling, sets, settings, base_of(champion, base), champion, "champion", threads)
     results = [
         SetResult(
             name=s.name,
@@ -111,8 +113,30 @@ def compare(
     return results, after, before, name
 
 
+class Spelling:
+    """Every prompt and every expected answer as token ids; two versions that spell alike share them."""
+
+    def __init__(self, sets: Sequence[EvaluationSet]) -> None:
+        self.prompts = list(dict.fromkeys(e.prompt for s in sets for e in s.examples))
+        self.answers = list(dict.fromkeys(e.answer for s in sets for e in s.examples))
+        self._known: dict[tuple[str, str], tuple[dict[Prompt, list[int]], dict[str, list[int]]]] = {}
+
+    def by(self, tokenizer: PreTrainedTokenizerBase) -> tuple[dict[Prompt, list[int]], dict[str, list[int]]]:
+        """Prompts and answers in a tokenizer's ids."""
+        fast = getattr(tokenizer, "backend_tokenizer", None)
+        how = (fast.to_str() if fast else str(id(tokenizer)), str(tokenizer.chat_template))
+        if how not in self._known:
+            prompts = chat.prompts_ids(tokenizer, self.prompts)
+            answers = chat.answers_ids(tokenizer, self.answers)
+            self._known[how] = (
+                dict(zip(self.prompts, prompts, strict=True)),
+                dict(zip(self.answers, answers, strict=True)),
+            )
+        return self._known[how]
+
+
 def answer(
-    task: Task,
+    spelling: Spelling,
     sets: Sequence[EvaluationSet],
     settings: EvaluateSettings,
     base: Path,
@@ -127,8 +151,7 @@ def answer(
     result = ModelResult()
     if adapter is not None:
         result.parity = golden.differences(model, tokenizer, golden.read(adapter))
-    asked_for = list(dict.fromkeys(e.prompt for s in sets for e in s.examples))
-    prompts = dict(zip(asked_for, chat.prompts_ids(tokenizer, asked_for), strict=True))
+    prompts, answers = spelling.by(tokenizer)
     known = Answers(base, adapter, settings.max_new_tokens)
     new = sum(known.of(ids) is None for ids in prompts.values())
     if new < len(prompts):
@@ -140,20 +163,18 @@ def answer(
         expected = {e.prompt: e.answer for e in s.examples if known.of(prompts[e.prompt]) is None}
         fresh = [prompt for prompt in expected if prompt not in asked]
         asked.update(fresh)
-        drafts = [chat.answer_ids(tokenizer, expected[prompt]) for prompt in fresh]
+        drafts = [answers[expected[prompt]] for prompt in fresh]
         parts += divided([prompts[prompt] for prompt in fresh], drafts, settings.batch_size)
-    for part, answers in answered(model, parts, how, threads):
-        known.keep(part.prompts, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers])
-        progress.advance(len(answers))
+    for part, given in answered(model, parts, how, threads):
+        known.keep(part.prompts, [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in given])
+        progress.advance(len(given))
     progress.close()
     texts = {prompt: known.of(ids) or "" for prompt, ids in prompts.items()}
     for s in sets:
         result.answers[s.name] = [texts[e.prompt] for e in s.examples]
         sample = sorted(s.examples, key=lambda e: e.id)[: settings.perplexity_rows]
         if sample:
-            losses = answer_losses(
-                model, [prompts[e.prompt] for e in sample], [chat.answer_ids(tokenizer, e.answer) for e in sample]
-            )
+            losses = answer_losses(model, [prompts[e.prompt] for e in sample], [answers[e.answer] for e in sample])
             tokens = sum(count for _, count in losses)
             result.perplexity[s.name] = math.exp(min(sum(nll for nll, _ in losses) / tokens, 50))
     alone = sorted(prompts.values(), key=len)[:: max(1, len(prompts) // LATENCY_PROMPTS)][:LATENCY_PROMPTS]
