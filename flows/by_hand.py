@@ -11,7 +11,7 @@ from typing import Any
 
 from components import config
 from components.config import Places
-from flows import environment, preload, stack
+from flows import environment, stack
 from flows.borrowed import borrow, give_back
 
 
@@ -48,16 +48,15 @@ def run_flow(root: Path, places: Places, name: str, task: str, reason: str) -> i
 
 @contextmanager
 def getting_ready(task: str, then: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Import what a flow and its stages need, open the registry and the store, all beside what is done meanwhile.
+    """Import what a flow needs, and open the registry and the store, beside whatever is done meanwhile; then `then`.
 
-    Then `then`. An error in here comes again, with its words, where the flow does the same.
+    An error in here comes again, with its words, where the flow does the same.
     """
 
     def work() -> None:
         _get_ready(task)
         then()
 
-    preload.start()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:

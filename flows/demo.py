@@ -20,7 +20,7 @@ from components.config import Places
 from components.stage import StageError
 from components.task import Task
 from components.task import load as load_task
-from flows import environment, stack
+from flows import environment, preload, stack
 from flows.borrowed import borrow, give_back
 from flows.by_hand import getting_ready
 from flows.lock import hold
@@ -117,6 +117,8 @@ def run(root: Path, places: Places) -> None:
         # two would send every message twice
         ended.enter_context(hold(places.home / "demo" / "lock", "another demo", "cancel"))
         ended.callback(servers.stop)
+        if not (places.home / "locks" / task.name).exists():  # nothing was built here yet: every stage will run
+            preload.start()
         with (
             terminal.running("The first model"),
             terminal.step("start the Prefect server"),

@@ -192,9 +192,10 @@ def run(
     """
     settings = workspace.settings()
     _stopping.clear()
-    preload.start(workspace.env)
     wanted = set(only) if only is not None else None
     nodes = [n for n in known or graph(workspace) if wanted is None or n.name in wanted]
+    if any(node.changed for node in nodes):
+        preload.start(workspace.env)
     futures: dict[str, PrefectFuture[Any]] = {}
     clock: dict[str, tuple[float, float]] = {}
     ends: queue.Queue[str] = queue.Queue()
