@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -31,6 +32,12 @@ def start(env: Mapping[str, str] | None = None) -> None:
         process_group=0,
     )
     _started = (name, process)
+    atexit.register(_stop, process)  # the kernel would end it too, but after this process, for others to wonder at
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def variables() -> dict[str, str]:
