@@ -1,6 +1,6 @@
 """Where a turn's time goes, and which share of it is orchestration rather than work.
 
-    python -m benchmarks.wheel [--task NAME] [--no-imports]
+    python -m benchmarks.wheel [--task NAME]
 
 Reads the newest `build` and the newest `improve` of this installation in which stages ran from
 Prefect's own records (`saqia demo` makes both), so it measures the real thing after the fact:
@@ -10,23 +10,17 @@ after the graph register, report, promote, roll out: what makes a built version 
 orchestration   the rest: preparing the turn's folder, reading the graph, starting tasks,
                 moving outputs from the cache, telling Prefect
 
-Stages that ran side by side count once. The start-up column is measured now, one stage at a
-time: a process that imports what the stage imports, and the one between Prefect and DVC.
+Stages that ran side by side count once. What DVC and a stage's start take is part of its stage's seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -105,40 +99,15 @@ def newest(flow: str, task: str) -> Turn | None:
     return None
 
 
-def start_up(root: Path, stages: Sequence[str]) -> dict[str, float]:
-    """Seconds until each stage's process has imported what it needs, measured now."""
-    commands = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    between = _import(root, "flows.run_stage, dvc.repo")
-    found = {}
-    for name in stages:
-        module = str(commands[name]["cmd"]).rpartition(" -m ")[2].split()[0]
-        package = (root / module.replace(".", "/")).is_dir()
-        found[name] = between + _import(root, f"{module}.__main__" if package else module)
-    return found
-
-
-def _import(root: Path, modules: str) -> float:
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", f"import {modules}"], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True
-    )
-    return time.perf_counter() - started
-
-
-def show(console: Console, turn: Turn, imports: dict[str, float]) -> None:
+def show(console: Console, turn: Turn) -> None:
     """Print a run's steps and its shares."""
     table = Table(title=turn.name, title_justify="left")
     table.add_column("step")
-    for column in ("from", "seconds", "of it start-up"):
+    for column in ("from", "seconds"):
         table.add_column(column, justify="right")
     for step in turn.steps:
-        cached = not step.ran
-        table.add_row(
-            step.name,
-            f"{step.span[0] - turn.span[0]:.1f}",
-            "cached" if cached else f"{step.seconds:.1f}",
-            "" if cached or step.name not in imports else f"{imports[step.name]:.1f}",
-        )
+        began = f"{step.span[0] - turn.span[0]:.1f}"
+        table.add_row(step.name, began, f"{step.seconds:.1f}" if step.ran else "cached")
     console.print(table)
     parts = shares(turn)
     for name, seconds in parts.items():
@@ -150,7 +119,6 @@ def show(console: Console, turn: Turn, imports: dict[str, float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--task", help="default: `task` in params.yaml")
-    parser.add_argument("--no-imports", action="store_true", help="do not measure start-up")
     chosen = parser.parse_args()
     from components import config
     from flows import environment, stack
@@ -164,11 +132,9 @@ def main() -> None:
         turns = [turn for flow in ("build", "improve") if (turn := newest(flow, task))]
     if not turns:
         sys.exit(f"no build and no improve of {task} is on record here: run `saqia demo` first")
-    stages = sorted({s.name for turn in turns for s in turn.steps if s.ran and s.name not in AFTER})
-    imports = {} if chosen.no_imports else start_up(root, stages)
     console = Console(highlight=False)
     for turn in turns:
-        show(console, turn, imports)
+        show(console, turn)
 
 
 if __name__ == "__main__":
