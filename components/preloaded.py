@@ -162,6 +162,7 @@ class Server:
         """Fork for a stage; what to run where this is the forked process."""
         connection, _ = self._listener.accept()
         connection.settimeout(10)
+        opened: list[int] = []
         try:
             if _other_end(connection)[1] != os.getuid():
                 raise OSError("another user's")
@@ -173,8 +174,11 @@ class Server:
             process = os.fork()
         except (OSError, ValueError, TypeError):
             connection.close()  # it asked for nothing that can be done here, or went away
+            for file in opened:  # else whoever reads from it would wait for this process's end
+                os.close(file)
             return None
         if process == 0:
+            connection.close()
             self._become(wanted, opened)
             return wanted
         for file in opened:

@@ -36,6 +36,7 @@ def main(settings):
         time.sleep(60)
 
 if __name__ == "__main__":
+    sys.prefix = PREFIX
     code = preloaded.handed_over("probe", sys.argv[1:])
     if code is not None:
         sys.exit(code)
@@ -58,8 +59,8 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
         process.wait()
 
 
-def start(folder: Path, name: str, word: str) -> subprocess.Popen[str]:
-    (folder / "probe.py").write_text(PROBE)
+def start(folder: Path, name: str, word: str, prefix: str = sys.prefix) -> subprocess.Popen[str]:
+    (folder / "probe.py").write_text(PROBE.replace("PREFIX", repr(prefix)))
     shutil.copy(ROOT / "params.yaml", folder)
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "WORD": word, preloaded.VARIABLE: name}
     pipe = subprocess.PIPE
@@ -90,6 +91,14 @@ def test_it_runs_the_code_of_its_own_folder(server: tuple[str, psutil.Process], 
     shutil.copytree(ROOT / "components", tmp_path / "components", ignore=shutil.ignore_patterns("__pycache__"))
     out, _ = start(tmp_path, server[0], "hello").communicate(timeout=60)
     assert f"from {tmp_path}/components/__init__.py" in out
+
+
+def test_what_another_python_started_runs_by_itself_and_its_output_ends(
+    server: tuple[str, psutil.Process], tmp_path: Path
+) -> None:
+    stage = start(tmp_path, server[0], "hello", prefix="/another/environment")
+    out, _ = stage.communicate(timeout=60)  # the server keeps no copy of the pipe
+    assert f"under {os.getpid()} with hello" in out
 
 
 def test_where_nobody_listens_the_stage_runs_by_itself(tmp_path: Path) -> None:
