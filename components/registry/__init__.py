@@ -7,23 +7,12 @@ local_version, local_base, fetch, fetch_base                     bring it here, 
     write_page(version, reports)                                     its report, for a browser
 """
 
-from components.registry.catalog import (
-    canary,
-    candidate,
-    champion,
-    get,
-    previous,
-    promote,
-    refuse,
-    register,
-    rollback,
-    tasks,
-    try_out,
-    versions,
-)
+from components.registry.aliases import promote, refuse, rollback, try_out
+from components.registry.catalog import canary, candidate, champion, get, previous, tasks, versions
 from components.registry.local import fetch, fetch_base, local_base, local_version
 from components.registry.page import write_page
 from components.registry.record import Lineage, Snapshot, Trial, Version, lineage_of
+from components.registry.registration import register
 from components.registry.store import RegistryError, client, experiment
 
 __all__ = [

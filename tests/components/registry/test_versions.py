@@ -70,7 +70,7 @@ def test_what_a_killed_registration_left_is_completed(world: World, monkeypatch:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("components.registry.catalog._create", dies)
+        patched.setattr("components.registry.registration._create", dies)
         with pytest.raises(Killed):
             register(world, world.champion)
     assert registry.versions("toy") == []
@@ -155,7 +155,9 @@ def test_a_killed_move_is_finished_by_the_next_one(world: World, monkeypatch: py
         patched.setattr(client, "set_registered_model_alias", dies_at_previous)
         with pytest.raises(KeyboardInterrupt):
             registry.promote("toy", "2")
+    assert "promoted by" in registry.get("toy", "2").history[-1], "the reason is there before the aliases move"
     assert registry.rollback("toy").version == "1", "the half-done promotion was completed, then undone"
+    assert sum("promoted by" in line for line in registry.get("toy", "2").history) == 1
     assert registry.get("toy", "previous").version == "2"
 
 
