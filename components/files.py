@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,15 +26,38 @@ class DataError(ValueError):
     """A data file holds something that cannot be used; the message names file and line."""
 
 
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+@contextmanager
+def _told_as_system_error(path: Path) -> Iterator[None]:
+    """Give a full disk that a library tells only in words its number again: safetensors and tokenizers, written in
+    Rust, raise errors of their own whose text ends in `(os error 28)`."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        told = _SYSTEM_ERROR.search(str(error))
+        if told is None:
+            raise
+        raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success it becomes `path`, on any error nothing changes."""
+    """Yield a temporary path; on success it becomes `path`, on any error nothing changes.
+
+    Raises:
+        OSError: what the operating system refused, a library's own words for it included.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _told_as_system_error(path):
+            yield temporary
         os.chmod(temporary, 0o644)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -44,12 +68,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder; on success it becomes `path` (whose old content goes), on error nothing changes."""
+    """Yield a temporary folder; on success it becomes `path` (whose old content goes), on error nothing changes.
+
+    Raises:
+        OSError: as `replacing`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     os.chmod(temporary, 0o755)
     try:
-        yield temporary
+        with _told_as_system_error(path):
+            yield temporary
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)

@@ -18,6 +18,10 @@ CHAMPION = Path("models/champion")
 """The champion's adapter folder as fetched from the registry; only `none.json` without one."""
 
 
+RESERVED = frozenset({"base", "champion", "corpus", "pretrained", "tokenizer"})
+"""Names that no task can have, since data/, models/ or reports/ hold folders of the pipeline so called."""
+
+
 def task_folder(task: str) -> Path:
     """The user's own folder: task.yaml, schema, generator or examples."""
     return Path("tasks") / task

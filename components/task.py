@@ -181,6 +181,8 @@ def load(name: str, root: Path = Path(".")) -> Task:
     Raises:
         TaskError: there is no such task (the existing ones are named), or task.yaml is wrong.
     """
+    if name in layout.RESERVED:
+        raise TaskError(f"no task can be called {name}: the pipeline's own folders are; rename tasks/{name}")
     file = root / layout.task_folder(name) / "task.yaml"
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -282,9 +282,9 @@ def _flow(name: str, task: str | None, reason: str = "started by hand") -> None:
     from components.task import load as load_task
     from flows.by_hand import run_flow
 
-    settings = load(root / "params.yaml")
-    load_task(task or settings.task, root)
-    raise typer.Exit(run_flow(root, places, name, task or settings.task, reason))
+    wanted = load(root / "params.yaml").task if task is None else task
+    load_task(wanted, root)
+    raise typer.Exit(run_flow(root, places, name, wanted, reason))
 
 
 def _move(action: str, task: str | None, version: str | None) -> None:

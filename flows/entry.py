@@ -43,7 +43,12 @@ def enter(
         name = load_task(task or settings.task, root).name
         logger.info("%s of %s: %s", what, name, reason)
         busy = settings.improve.when_busy
-        with one_turn(places.home, f"{what} of {name}", busy, logger.info, lambda held: meanwhile(name, places, held)):
+
+        def say(text: str) -> None:
+            logger.info(text)
+            progress.line(what, text)
+
+        with one_turn(places.home, f"{what} of {name}", busy, say, lambda held: meanwhile(name, places, held)):
             return body(root, name, places)
     except Needless as error:
         return Completed(name="Nothing to do", message=str(error))

@@ -24,7 +24,7 @@ def task_name(root: Path, task: str | None) -> str:
     Raises:
         TaskError: there is no such task.
     """
-    return load_task(task or config.load(root / "params.yaml").task, root).name
+    return load_task(config.load(root / "params.yaml").task if task is None else task, root).name
 
 
 def show(root: Path, places: Places, task: str | None) -> None:

@@ -27,6 +27,7 @@ def create(
     from components.examples import imports, new_task
 
     settings = config.load(root / "params.yaml")
+    new_task.new_folder(name, root)
     if base is not None:
         base = _usable(base)
     imported = imports.read(examples, prompt_column, answer_column)
@@ -36,6 +37,8 @@ def create(
     folder = new_task.write_task(
         name, imported, schema, base, root, {"quality": {"languages": languages}} if languages else None
     )
+    if imported.skipped:
+        typer.echo(f"note: every row that was not understood: {folder.relative_to(root)}/{new_task.NOT_UNDERSTOOD}")
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")
     if languages:
         typer.echo(f"note: the rows are in {', '.join(languages)}; written to {folder.relative_to(root)}/params.yaml")

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from components.examples.formats import alpaca, openai_messages, pairs, reading, sharegpt, table
-from components.examples.formats.records import Imported, Record, Skipped, Unusable
+from components.examples.formats.records import Imported, Record, Skipped, Unusable, kind_of
 from components.files import DataError
 from components.schema import Example
 
@@ -99,8 +99,8 @@ def _as(
             continue
         try:
             if format_ is not pairs and not format_.matches(record.value):
-                keys = ", ".join(list(map(str, record.value))[:12]) or "none"
-                raise Unusable(f"not {format_.NAME} like the others; its keys are {keys}")
+                held = ", ".join(f"{key} ({kind_of(value)})" for key, value in islice(record.value.items(), 12))
+                raise Unusable(f"not {format_.NAME} like the others; it holds {held or 'nothing'}")
             examples.append(convert(record.value))
             unused.update(
                 key for key in ("rejected", "chosen", "label") if key in record.value and format_ is not pairs

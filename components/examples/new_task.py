@@ -21,7 +21,9 @@ from components.examples.labels import labels_of
 from components.schema import Example
 from components.task import TaskError
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+NOT_UNDERSTOOD = "not-understood.txt"
+"""Every row that gave no example: its line and why."""
 _SUGGESTIONS = 3
 _SUGGESTION_LENGTH = 300
 
@@ -34,8 +36,8 @@ def write_task(
     root: Path,
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write tasks/<name>/ (task.yaml, examples.jsonl, schema.py where one is given, params.yaml where
-    `parameters` differ from the project's), whole or not at all.
+    """Write tasks/<name>/ (task.yaml, examples.jsonl, not-understood.txt where rows were not, schema.py where one is
+    given, params.yaml where `parameters` differ from the project's), whole or not at all.
 
     The kind of answer is inferred: `json` where every answer is a JSON object, `label` where
     the answers are few short values, else `text`. A system message that all rows share
@@ -47,11 +49,7 @@ def write_task(
     Raises:
         TaskError: the name is no task name or is taken, or the schema cannot be used.
     """
-    if not _NAME.fullmatch(name):
-        raise TaskError(f"{name!r} is no task name: lower-case letters, digits, - and _, beginning with a letter")
-    folder = root / layout.task_folder(name)
-    if folder.exists():
-        raise TaskError(f"{folder} exists already: choose another name, or remove the folder first")
+    folder = new_folder(name, root)
     answers = [example.answer for example in imported.examples]
     system, rows = _shared_system(imported.examples)
     values: dict[str, Any] = {"name": name, "title": name.replace("-", " ").replace("_", " ").capitalize()}
@@ -72,6 +70,8 @@ def write_task(
     values["suggestions"] = [row.question for row in rows if len(row.question) <= _SUGGESTION_LENGTH][:_SUGGESTIONS]
     with files.replacing_folder(folder) as temporary:
         files.write_rows(temporary / "examples.jsonl", rows)
+        if imported.skipped:
+            files.write_text(temporary / NOT_UNDERSTOOD, "".join(f"{skipped}\n" for skipped in imported.skipped))
         if schema is not None:
             shutil.copyfile(source, temporary / "schema.py")
         if parameters:
@@ -79,6 +79,24 @@ def write_task(
         files.write_text(
             temporary / "task.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
         )
+    return folder
+
+
+def new_folder(name: str, root: Path) -> Path:
+    """The folder that a new task of this name will have.
+
+    Raises:
+        TaskError: the name is no task name, or is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise TaskError(
+            f"{name[:80]!r} is no task name: up to 64 lower-case letters, digits, - and _, beginning with a letter"
+        )
+    if name in layout.RESERVED:
+        raise TaskError(f"no task can be called {name}: the pipeline's own folders are; choose another name")
+    folder = root / layout.task_folder(name)
+    if folder.exists():
+        raise TaskError(f"{folder} exists already: choose another name, or remove the folder first")
     return folder
 
 

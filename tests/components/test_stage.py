@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,9 +60,46 @@ def test_a_full_disk_is_one_line_with_what_to_do() -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_folder_that_a_full_disk_cannot_take_is_one_line() -> None:
-    import shutil
+WEIGHTS = """
+import sys
+from pathlib import Path
+from components import files, stage
+def main(settings):
+    import numpy
+    from safetensors.numpy import save_file
+    with files.replacing_folder(Path(sys.argv[1]) / "models") as folder:
+        save_file({"weight": numpy.zeros(50_000, dtype=numpy.float32)}, folder / "model.safetensors")
+stage.run(main)
+"""
 
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> list[str]:
+    """A command that runs another one, `sh -c PROGRAM 0 FOLDER`, where FOLDER is a disk of 64 KiB of its own."""
+    command = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else []), "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path} && "
+    if not shutil.which("unshare") or subprocess.run([*command, mount + "true"], check=False).returncode:
+        pytest.skip("this system lets nobody mount a small disk")
+    return [*command, mount + '"$@" ; code=$? ; ls -A ' + str(tmp_path) + "/* ; exit $code", "0"]
+
+
+def test_weights_that_a_really_full_disk_cannot_take_are_one_line_and_leave_nothing(
+    full_disk: list[str], tmp_path: Path
+) -> None:
+    """safetensors says so in an error of its own, which no system error is."""
+    program = [sys.executable, "-c", WEIGHTS, str(tmp_path)]
+    old = f'mkdir {tmp_path}/models; echo old > {tmp_path}/models/model.safetensors; exec "$@"'
+    done = subprocess.run(
+        [*full_disk, "sh", "-c", old, "0", *program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    said = f"No space left on device: {tmp_path}/models; nothing is half-written: free some space and run it again"
+    assert done.stderr.strip().endswith(said)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout.split() == ["model.safetensors"], "the old weights, and no half-written ones beside them"
+
+
+def test_a_folder_that_a_full_disk_cannot_take_is_one_line() -> None:
     from components.stage import said_by_system
 
     error = shutil.Error([("a/x", "b/x", "[Errno 28] No space left on device: 'a/x' -> 'b/x'")])

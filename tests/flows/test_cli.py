@@ -57,6 +57,14 @@ def test_an_unknown_task_is_named_with_the_ones_that_exist(project: Path) -> Non
     assert "no task 'clinic'" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("run", ""), ("build", "--task", ""), ("status", "--task", "")])
+def test_an_empty_task_name_is_not_the_default_task(command: tuple[str, ...], project: Path) -> None:
+    """As from `saqia run "$TASK"` where the variable is not set."""
+    done = saqia(*command, cwd=project)
+    assert done.returncode == 1
+    assert "no task ''" in done.stderr
+
+
 def test_a_version_that_does_not_exist_is_one_line() -> None:
     done = saqia("promote", "7")
     assert done.returncode == 1

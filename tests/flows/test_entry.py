@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from prefect.client.schemas import State
@@ -17,9 +17,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from components import config
 from components.feedback.store import Store
 from components.schema import Feedback, Interaction, Message
-from flows import workspace
+from flows import progress, workspace
 from flows.entry import refusal
 from flows.improve import improve
+from flows.results import Result
 from tests.flows.test_pipeline import run
 
 TASK = "name: intake\ntitle: Intake\nanswer: text\n"
@@ -109,6 +110,26 @@ def test_another_tasks_turn_is_waited_for(installed: Path, places: config.Places
         correct(store, 1)
         store.open_turn("intake")
         assert turn_the_wheel().is_cancelled()
+
+
+def test_a_run_that_waits_says_for_whom_on_the_terminal(installed: Path, places: config.Places) -> None:
+    params = installed / "params.yaml"
+    params.write_text(params.read_text().replace("when_busy: cancel", "when_busy: wait"))
+
+    class Terminal:
+        said: ClassVar[list[str]] = []
+
+        def line(self, stage: str, text: str) -> None:
+            self.said.append(f"{stage}: {text}")
+            other.close()
+
+        def finished(self, result: Result) -> None:
+            pass
+
+    with ExitStack() as other, progress.listening(Terminal()):
+        other.enter_context(held(places.home, "build of another"))
+        assert "no champion to improve" in str(turn_the_wheel().message), "it began once the other had ended"
+    assert Terminal.said[0].startswith("turn: build of another (process 1) is running; waiting for it to end")
 
 
 @pytest.mark.parametrize(

@@ -35,16 +35,40 @@ class Imported:
     """What was decided on the reader's own account, e.g. which column is the label."""
 
     def summary(self, at_most: int = 10) -> list[str]:
-        """Lines for people: how many rows were understood, which were not, and why."""
+        """Lines for people: how many rows were understood, and for each reason which were not."""
         lines = [
             f"format: {self.format}",
             f"understood: {len(self.examples)} rows; not understood: {len(self.skipped)}",
         ]
         lines += [f"note: {note}" for note in self.notes]
-        lines += [f"  {skipped}" for skipped in self.skipped[:at_most]]
-        if len(self.skipped) > at_most:
-            lines.append(f"  … and {len(self.skipped) - at_most} more")
+        reasons: dict[str, list[int | None]] = {}
+        for skipped in self.skipped:
+            reasons.setdefault(skipped.reason, []).append(skipped.line)
+        shown = list(reasons.items())[:at_most]
+        lines += [f"  {_places(where)}{reason}" for reason, where in shown]
+        more = len(self.skipped) - sum(len(where) for _, where in shown)
+        if more:
+            lines.append(f"  … and {more} more, for {len(reasons) - len(shown)} other reasons")
         return lines
+
+
+_RUNS = 12
+"""Most runs of lines that a summary names for one reason."""
+
+
+def _places(where: list[int | None]) -> str:
+    """`line 4: ` or `lines 4–15, 18: `; nothing where no line can be named."""
+    runs: list[list[int]] = []
+    for line in where:
+        if line is None:
+            return ""
+        if runs and line == runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    named = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in runs[:_RUNS])
+    rest = sum(last - first + 1 for first, last in runs[_RUNS:])
+    return f"line{'s' if len(where) > 1 else ''} {named}{f' and {rest} more' if rest else ''}: "
 
 
 @dataclass
@@ -64,7 +88,7 @@ def text_of(value: object, key: str) -> str:
     if value is None:
         raise Unusable(f"{key} is missing")
     if not isinstance(value, str):
-        raise Unusable(f"{key} is {_kind(value)}, not text")
+        raise Unusable(f"{key} is {kind_of(value)}, not text")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -112,6 +136,7 @@ def with_system(system: object, turns: list[tuple[Role, str]]) -> list[tuple[Rol
     return [("system", text), *turns] if text.strip() else turns
 
 
-def _kind(value: object) -> str:
-    names = {bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
+def kind_of(value: object) -> str:
+    """A JSON value's type in words."""
+    names = {bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text"}
+    return names.get(type(value), "nothing" if value is None else type(value).__name__)

@@ -15,6 +15,10 @@ from components.files import DataError
 
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
+_NO_HEADER = (
+    "no header: the first row was read as an example (if it holds names, give them: --prompt-column, --answer-column)"
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -41,7 +45,9 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
     width = Counter(len(row.cells) for row in rows).most_common(1)[0][0]
     header = rows[0].cells if _is_header(rows, width, prompt_column, answer_column) else None
     body = rows[1:] if header else rows
-    notes = [] if header else ["no header: the first row was read as an example"]
+    if not body:
+        raise DataError(f"{path} holds only a header ({', '.join(rows[0].cells)}) and no row")
+    notes = [] if header else [_NO_HEADER]
     prompt, answer, note = _columns(path, header, body, width, prompt_column, answer_column)
     notes += [note] if note else []
     names = header or [f"column {i + 1}" for i in range(width)]
@@ -142,7 +148,7 @@ def _why(error: str, begin: int, end: int) -> str:
 
 def _is_header(rows: Sequence[Row], width: int, prompt_column: str | None, answer_column: str | None) -> bool:
     """Is the first row names? It is where columns are asked for by name, or names are usual ones, or where
-    the first cell of a label column is no label that comes again."""
+    the first cell of a label column is no label that comes again, or only the first row's cells are single words."""
     first = [cell.strip() for cell in rows[0].cells]
     if prompt_column in first or answer_column in first:
         return True
@@ -157,7 +163,13 @@ def _is_header(rows: Sequence[Row], width: int, prompt_column: str | None, answe
             rest = [row.cells[i].strip() for row in rows[1:] if len(row.cells) == width]
             if labels_of(rest) and first[i] not in rest:
                 return True
+        others = [cell for row in rows[1:] for cell in row.cells]
+        return bool(others) and all(map(_is_word, first)) and not any(map(_is_word, others))
     return False
+
+
+def _is_word(cell: str) -> bool:
+    return cell.strip().replace("_", "").replace("-", "").isalpha()
 
 
 def _columns(

@@ -180,13 +180,43 @@ def test_keys_of_json_objects_can_be_named(tmp_path: Path) -> None:
         read(path)
 
 
-def test_the_summary_says_how_many_were_understood_and_the_first_that_were_not(tmp_path: Path) -> None:
-    lines = [json.dumps(row) for row in completion_rows(PAIRS)] + ['{"prompt": "x"}'] * 12
+def test_the_summary_names_every_row_that_was_not_understood_by_its_reason(tmp_path: Path) -> None:
+    bad = ['{"prompt": "x"}'] * 12 + ["[1]", '{"prompt": "x"}']
+    lines = [json.dumps(row) for row in completion_rows(PAIRS)] + bad
     imported = read(write(tmp_path / "a.jsonl", "\n".join(lines)))
     summary = imported.summary()
-    assert summary[1] == "understood: 3 rows; not understood: 12"
-    assert "  line 4: completion is missing" in summary
-    assert summary[-1] == "  … and 2 more"
+    assert summary[1] == "understood: 3 rows; not understood: 14"
+    assert summary[2:] == ["  lines 4–15, 17: completion is missing", "  line 16: a JSON list, not an object"]
+    assert imported.summary(at_most=1)[-1] == "  … and 1 more, for 1 other reasons"
+
+
+def test_a_row_of_another_format_is_told_by_what_it_holds(tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in openai_rows(PAIRS)] + ['{"messages": "hello", "n": 1}']
+    imported = read(write(tmp_path / "a.jsonl", "\n".join(lines)))
+    assert str(imported.skipped[0]) == (
+        "line 4: not OpenAI messages like the others; it holds messages (text), n (a number)"
+    )
+
+
+@pytest.mark.parametrize("header", ["q,a", "frage,antwort", "dialogue_text,section-note", "سؤال,جواب"])
+def test_a_header_of_unknown_names_is_told_from_sentences(header: str, tmp_path: Path) -> None:
+    rows = [(f"What is item {i}?", f"It is number {i}.") for i in range(20)]
+    imported = read(write(tmp_path / "t.csv", header + "\n" + "".join(f"{q},{a}\n" for q, a in rows)))
+    assert contents(imported) == rows
+    assert not any("no header" in note for note in imported.notes)
+
+
+def test_a_table_of_single_words_has_no_header_unless_one_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "words.csv", "knee,genou\nhead,tête\nhand,main\n")
+    imported = read(path)
+    assert contents(imported)[0] == ("knee", "genou")
+    assert any("no header" in note and "--prompt-column" in note for note in imported.notes)
+    assert contents(read(path, prompt_column="knee", answer_column="genou"))[0] == ("head", "tête")
+
+
+def test_a_header_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds only a header \(prompt, completion\) and no row"):
+        read(write(tmp_path / "h.csv", "prompt,completion\n"))
 
 
 def test_a_file_without_a_telling_name_is_read_by_its_content(tmp_path: Path) -> None:

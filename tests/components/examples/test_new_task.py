@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
-from components import files, task
+from components import files, layout, task
 from components.examples.formats.records import Imported
 from components.examples.imports import read
 from components.examples.labels import labels_of
@@ -102,7 +103,37 @@ def test_an_existing_task_is_not_touched(tmp_path: Path) -> None:
     assert (folder / "task.yaml").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "1a"])
+@pytest.mark.parametrize("name", ["base", "champion", "corpus", "pretrained", "tokenizer"])
+def test_a_name_whose_folders_are_the_pipelines_own_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=f"no task can be called {name}"):
+        write_task(name, imported(tmp_path, [("q", "a")]), None, None, tmp_path)
+    with pytest.raises(TaskError, match=f"rename tasks/{name}"):
+        task.load(name, tmp_path)
+
+
+def test_every_folder_that_all_tasks_share_is_reserved() -> None:
+    """What dvc.yaml writes beside the tasks' own folders is no task's name."""
+    stages = yaml.safe_load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"].values()
+    written = [
+        str(out if isinstance(out, str) else next(iter(out)))
+        for stage in stages
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+    ]
+    shared = {path.split("/")[1] for path in written if "${task}" not in path}
+    assert shared == layout.RESERVED
+
+
+def test_every_row_that_was_not_understood_is_kept_with_its_reason(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b c"}\n' + "".join(f'{{"prompt": {n}}}\n' for n in range(30)))
+    folder = write_task("notes", read(rows), None, None, tmp_path)
+    told = (folder / "not-understood.txt").read_text().splitlines()
+    assert len(told) == 30
+    assert told[0].startswith("line 2: prompt is a number")
+
+
+@pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "1a", "a" * 65])
 def test_a_name_that_is_no_folder_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="is no task name"):
         write_task(name, imported(tmp_path, [("q", "a")]), None, None, tmp_path)

@@ -87,6 +87,20 @@ def test_no_rows_to_teach_is_an_error(toy: Path) -> None:
         main(_settings())
 
 
+def test_weights_that_a_full_disk_cannot_take_are_a_system_error_and_the_old_base_stays(toy: Path) -> None:
+    main(_settings())
+    before = read_base(layout.BASE)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: 'models/base'"):
+            main(_settings(instruct={"steps": 12, "batch_size": 8, "checkpoint_every": 50}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read_base(layout.BASE) == before
+    assert load_model(layout.BASE)
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_base_and_no_half_file(toy: Path) -> None:
     main(_settings())
     before = read_base(layout.BASE)
