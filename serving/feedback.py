@@ -10,8 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from components.feedback.store import Store
-from components.schema import Feedback, FeedbackKind, Interaction
+from components.schema import Feedback, FeedbackKind
 from components.task import Task
 
 
@@ -62,11 +61,11 @@ def checked_correction(task: Task, correction: str) -> str:
         raise WrongCorrection(field or None, message) from None
 
 
-def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
-    """Write it down, one event for each thing said; returns them, and False where all were there already.
+def events_of(task: Task, said: Said) -> list[Feedback]:
+    """What was said as events, one for each thing.
 
     Raises:
-        WrongCorrection, UnknownInteraction, KeyReused, StoreError: nothing of it was stored.
+        WrongCorrection: the correction is no valid answer of the task.
     """
     correction = None if said.correction is None else checked_correction(task, said.correction)
     events: list[tuple[FeedbackKind, str | None, str | None]] = []
@@ -78,24 +77,16 @@ def save(store: Store, task: Task, said: Said) -> tuple[list[Feedback], bool]:
     if not events:
         events.append(("comment", None, said.comment))
     key, now = said.idempotency_key, datetime.now(UTC)
-    stored = store.add_all(
-        [
-            Feedback(
-                id=f"fb-{uuid.uuid4().hex}",
-                interaction_id=said.interaction_id,
-                created_at=now,
-                rater=said.rater,
-                kind=kind,
-                correction=right,
-                comment=comment or None,
-                idempotency_key=f"{key}:{kind}" if key and len(events) > 1 else key,
-            )
-            for kind, right, comment in events
-        ]
-    )
-    return [event for event, _ in stored], any(new for _, new in stored)
-
-
-def interaction(store: Store, id: str) -> Interaction | None:
-    """The answer that is spoken of."""
-    return store.interaction(id)
+    return [
+        Feedback(
+            id=f"fb-{uuid.uuid4().hex}",
+            interaction_id=said.interaction_id,
+            created_at=now,
+            rater=said.rater,
+            kind=kind,
+            correction=right,
+            comment=comment or None,
+            idempotency_key=f"{key}:{kind}" if key and len(events) > 1 else key,
+        )
+        for kind, right, comment in events
+    ]

@@ -20,6 +20,7 @@ from serving.mirror import BackgroundMirror, Mirror, MlflowTraces, NoMirror
 from serving.rollout import Rollout, Source
 from serving.strategies.plan import Strategies
 from serving.versions import Versions
+from serving.writes import Writes
 
 log = logging.getLogger("saqia.service")
 
@@ -41,6 +42,11 @@ class Runtime:
     def keys(self) -> KeyRing:
         """Who may ask."""
         return KeyRing(self.store)
+
+    @cached_property
+    def writes(self) -> Writes:
+        """The requests' way to the store."""
+        return Writes(self.store)
 
     @cached_property
     def limits(self) -> Limits:

@@ -174,6 +174,8 @@ def plain_errors(engine: sa.Engine) -> Iterator[None]:
             raise StoreError(
                 f"feedback store {where} cannot be opened: {reason}; check the folder and its rights"
             ) from error
-        raise StoreError(f"feedback store {where}: {reason}") from error
+        damaged = "malformed" in reason or "not a database" in reason
+        remedy = "; it is left as it is: restore it from a copy, or name another with SAQIA_DATABASE_URL"
+        raise StoreError(f"feedback store {where}: {reason}{remedy if damaged else ''}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"feedback store {where}: {' '.join(str(error).split())}") from error

@@ -9,10 +9,10 @@ SAQIA_DATABASE_URL names a PostgreSQL. Threads and processes may share one store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,19 +20,33 @@ from components import config
 from components.config import SnapshotReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
+from components.feedback.appending import (
+    Answered,
+    KeyReused,
+    Noted,
+    UnknownInteraction,
+    append_answers,
+    append_feedback,
+    as_feedback,
+    interactions,
+)
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
 from components.feedback.migrate import migrate
 from components.schema import Feedback, FeedbackRow, Interaction, Record
 
-__all__ = ["KeyReused", "Store", "StoreBusy", "StoreError", "StoreFull", "Turn", "UnknownInteraction"]
-
-
-class UnknownInteraction(StoreError):
-    """Feedback speaks of an answer that was never served here."""
-
-
-class KeyReused(StoreError):
-    """An idempotency key came again with other content: not a retry, and not to be lost silently."""
+__all__ = [
+    "Answered",
+    "KeyReused",
+    "Noted",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoreFull",
+    "Turn",
+    "UnknownInteraction",
+]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Turn(Record):
@@ -103,34 +117,24 @@ class Store:
     def add_interaction(
         self, interaction: Interaction, structured: tuple[AnswerTable, Mapping[str, Any]] | None = None
     ) -> None:
-        """Keep one served answer, and in the same commit its row in a table of structured answers.
-
-        The same interaction again changes nothing.
+        """`add_answers` of one answer.
 
         Raises:
             StoreError: another answer has this id.
         """
-        values = interaction.model_dump(mode="json") | {"created_at": interaction.created_at}
-        values["answer"] = _storable(interaction.answer)
-        with writing(self._engine) as connection:
-            found = self._interaction(connection, interaction.id)
-            if found is None:
-                connection.execute(sa.insert(tables.interactions), values)
-                if structured is not None:
-                    table, row = structured
-                    table.insert(connection, interaction, row)
-            elif (found.messages, found.answer) != (interaction.messages, values["answer"]):
-                raise StoreError(f"interaction {interaction.id!r} is already stored with another content")
+        _raised(self.add_answers([Answered(interaction, structured)])[0])
+
+    def add_answers(self, answers: Sequence[Answered]) -> list[Exception | None]:
+        """Keep served answers, each with its row of a table of structured answers, in one commit.
+
+        The same answer again changes nothing. Returns, in their order, what was wrong with each.
+        """
+        return self._together(append_answers, answers)
 
     def interaction(self, id: str) -> Interaction | None:
         """One served answer by its completion id."""
         with reading(self._engine) as connection:
-            return self._interaction(connection, id)
-
-    def _interaction(self, connection: sa.Connection, id: str) -> Interaction | None:
-        table = tables.interactions
-        found = connection.execute(sa.select(table).where(table.c.id == id)).mappings().first()
-        return Interaction.model_validate(dict(found)) if found else None
+            return interactions(connection, [id]).get(id)
 
     def interactions(
         self, task: str, limit: int = 100, before: datetime | None = None, version: str | None = None
@@ -159,42 +163,36 @@ class Store:
             UnknownInteraction: nothing with that id was served.
             KeyReused: the idempotency key (or event id) belongs to an event with other content.
         """
-        with writing(self._engine) as connection:
-            return [self._add(connection, event) for event in events]
+        noted = _raised(self.add_said([events])[0])
+        return list(zip(noted.events, noted.new, strict=True))
 
-    def _add(self, connection: sa.Connection, feedback: Feedback) -> tuple[Feedback, bool]:
-        table = tables.feedback
-        values = feedback.model_dump(mode="json") | {"created_at": feedback.created_at}
-        for key in ("correction", "comment", "rater"):
-            values[key] = _storable(values[key])
-        same_event = table.c.id == feedback.id
-        if feedback.idempotency_key is not None:
-            same_key = table.c.idempotency_key == feedback.idempotency_key
-            same_event |= sa.and_(table.c.interaction_id == feedback.interaction_id, same_key)
-        task = connection.execute(
-            sa.select(tables.interactions.c.task).where(tables.interactions.c.id == feedback.interaction_id)
-        ).scalar()
-        if task is None:
-            raise UnknownInteraction(
-                f"no answer with id {feedback.interaction_id!r} was served here: send the `id` of the completion"
-            )
-        for found in connection.execute(sa.select(table).where(same_event)).mappings():
-            said = ("interaction_id", "rater", "kind", "correction", "comment")
-            if any(found[key] != values[key] for key in said):
-                raise KeyReused(
-                    f"idempotency key {feedback.idempotency_key!r} (event {found['id']}) was used for another "
-                    "event of this answer: send a new key with a new event"
-                )
-            return _feedback(found), False
-        connection.execute(sa.insert(table), values | {"task": task})
-        return Feedback.model_validate(values), True
+    def add_said(self, said: Sequence[Sequence[Feedback]]) -> list[Noted | Exception]:
+        """Append what several people said, in one commit; each group of events wholly or not at all.
+
+        Returns, in their order, what became of each group: as `add_all` raises, where it is an error.
+        """
+        return self._together(append_feedback, said)
+
+    def _together(
+        self, append: Callable[[sa.Connection, Sequence[T]], Sequence[R]], items: Sequence[T]
+    ) -> list[R | Exception]:
+        """`append` of all items in one transaction; where the database refuses that, of each in its own."""
+        try:
+            with writing(self._engine) as connection:
+                return list(append(connection, items))
+        except (StoreBusy, StoreFull) as error:
+            return [error for _ in items]
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+        return [outcome for item in items for outcome in self._together(append, [item])]
 
     def feedback_for(self, interaction_id: str) -> list[Feedback]:
         """Everything said about one answer, oldest first."""
         table = tables.feedback
         query = sa.select(table).where(table.c.interaction_id == interaction_id).order_by(table.c.seq)
         with reading(self._engine) as connection:
-            return [_feedback(row) for row in connection.execute(query).mappings()]
+            return [as_feedback(row) for row in connection.execute(query).mappings()]
 
     def latest_seq(self, task: str) -> int:
         """Number of the task's newest event; 0 where there is none."""
@@ -354,10 +352,7 @@ class Store:
         return [turn.snapshot for turn in self.turns(task) if turn.state != "abandoned"]
 
 
-def _feedback(row: Any) -> Feedback:
-    return Feedback.model_validate({key: row[key] for key in Feedback.model_fields})
-
-
-def _storable(value: str | None) -> str | None:
-    """PostgreSQL's text cannot hold NUL; both databases keep the same replacement instead."""
-    return value.replace("\x00", "�") if value is not None else None
+def _raised(outcome: R | Exception) -> R:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

@@ -339,7 +339,7 @@ async def keep(
     )
     row = _row(runtime, interaction) if structured else None
     try:
-        await asyncio.to_thread(runtime.store.add_interaction, interaction, row)
+        await runtime.writes.answer(interaction, row)
     except StoreError as error:
         raise ApiError(
             503, f"The answer could not be stored: {error}", code="store_error", kind="server_error"

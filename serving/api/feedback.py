@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Request
@@ -77,10 +76,7 @@ async def give_feedback(
         id, body.said_thumb, body.correction, body.comment, rater, body.idempotency_key or idempotency_key
     )
     try:
-        answered = await asyncio.to_thread(feedback.interaction, runtime.store, id)
-        if answered is None:
-            raise UnknownInteraction(f"no answer with id {id!r} was served here: send the `id` of the completion")
-        events, new = await asyncio.to_thread(feedback.save, runtime.store, runtime.task, said)
+        noted = await runtime.writes.said(feedback.events_of(runtime.task, said))
     except feedback.WrongCorrection as error:
         param = f"correction.{error.field}" if error.field else "correction"
         raise invalid(param, f"Invalid 'correction': {error}", code="invalid_correction") from None
@@ -90,11 +86,12 @@ async def give_feedback(
         raise ApiError(409, str(error), param="idempotency_key", code="idempotency_key_reused") from None
     except StoreError as error:
         raise ApiError(503, f"Not stored: {error}", code="store_error", kind="server_error") from None
-    for event in events if new else ():
-        metrics.FEEDBACK.labels(answered.model_version, event.kind).inc()
+    for event, new in zip(noted.events, noted.new, strict=True):
+        if new:
+            metrics.FEEDBACK.labels(noted.version, event.kind).inc()
     return FeedbackStored(
         completion_id=body.completion_id,
-        version=answered.model_version,
-        repeated=not new,
-        events=[FeedbackEvent(id=e.id, kind=e.kind, created=int(e.created_at.timestamp())) for e in events],
+        version=noted.version,
+        repeated=not any(noted.new),
+        events=[FeedbackEvent(id=e.id, kind=e.kind, created=int(e.created_at.timestamp())) for e in noted.events],
     )

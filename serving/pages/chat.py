@@ -262,7 +262,8 @@ async def say(
         idempotency_key=None if thumb is None else f"page:{thumb}",
     )
     try:
-        await asyncio.to_thread(feedback.save, runtime.store, runtime.task, said)
+        events = feedback.events_of(runtime.task, said)
+        await asyncio.to_thread(runtime.store.add_all, events)
     except feedback.WrongCorrection as error:
         return problem(f"Not saved. {error}")
     except StoreError as error:
