@@ -16,7 +16,7 @@ from typing import Literal
 from rich.console import Console
 
 from components import config
-from flows import environment, stack
+from flows import databases, environment, stack
 
 NEEDED_GIB = 3.0
 HUB = ("huggingface.co", 443)
@@ -45,6 +45,7 @@ def check_all(start: Path) -> list[Finding]:
         ("disk", disk),
         ("git", git),
         ("DVC cache", dvc_cache),
+        ("databases", state),
         ("ports", ports),
         ("GPU", gpu),
         ("model hub", hub),
@@ -155,6 +156,15 @@ def dvc_cache(root: Path) -> Finding:
     except Exception as error:
         return Finding("DVC cache", "bad", " ".join(str(error).split()), "look at .dvc/config and its cache folder")
     return Finding("DVC cache", "good", str(cache))
+
+
+def state(root: Path) -> Finding:
+    """The SQLite files of runs, versions and feedback are whole."""
+    found = databases.damaged(databases.of(config.places(root)))
+    if found:
+        what, _, remedy = found.partition("; it is left as it is: ")
+        return Finding("databases", "bad", what.removeprefix("its database "), remedy)
+    return Finding("databases", "good", "whole, as far as they are SQLite files")
 
 
 def ports(root: Path) -> Finding:

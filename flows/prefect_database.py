@@ -29,11 +29,15 @@ def template() -> Path:
     return Path(sys.prefix) / "share" / "saqia" / f"prefect-{version('prefect')}.db"
 
 
+def elsewhere() -> bool:
+    """Whether the server keeps its runs in a database that the environment names."""
+    return any(name in os.environ for name in ELSEWHERE)
+
+
 def provide(home: Path) -> None:
     """Give a PREFECT_HOME that has no database yet a copy of the empty one, if there is one."""
     kept, wanted = template(), home / NAME
-    elsewhere = any(name in os.environ for name in ELSEWHERE)
-    if elsewhere or wanted.exists() or not kept.exists():
+    if elsewhere() or wanted.exists() or not kept.exists():
         return
     with files.replacing(wanted) as copied:
         shutil.copyfile(kept, copied)

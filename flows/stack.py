@@ -26,7 +26,7 @@ import psutil
 from components import files
 from components.config import Places
 from components.stage import StageError
-from flows import environment, prefect_database
+from flows import databases, environment, prefect_database
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -302,7 +302,9 @@ def _wait(program: Program, places: Places) -> None:
     with httpx.Client(timeout=5) as client:
         while not _answers(program, places, client):
             if running(places, program.name) is None:
-                raise StackError(f"{program.title} ended at once: {_last_line(log)} (see {log})")
+                needed = [d for d in databases.of(places) if program.name in d.programs]
+                why = databases.damaged(needed) or _last_line(log)
+                raise StackError(f"{program.title} ended at once: {why} (see {log})")
             if time.monotonic() > deadline:
                 raise StackError(f"{program.title} does not answer after {START_SECONDS:.0f} s (see {log})")
             time.sleep(0.1)
