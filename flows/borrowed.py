@@ -61,6 +61,19 @@ def keep(places: Places, name: str) -> None:
         files.write_json(stack.pid_file(places, name), replace(found, stays=True).__dict__)
 
 
+def let_go(places: Places, name: str) -> bool:
+    """For `saqia down`: leave a program that a command is using now to that command, which stops it at its end.
+
+    Returns:
+        Whether it is left so; False where nobody uses it (or it does not run) and it may be stopped.
+    """
+    found = stack.running(places, name)
+    if found is None or not _used(places, name):
+        return False
+    files.write_json(stack.pid_file(places, name), replace(found, stays=False).__dict__)
+    return True
+
+
 def _marks(places: Places, name: str) -> Path:
     return places.home / "run" / f"{name}.users"
 

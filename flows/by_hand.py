@@ -11,6 +11,7 @@ from typing import Any
 
 from components import config
 from components.config import Places
+from components.stage import StageError
 from flows import environment, stack
 from flows.borrowed import borrow, give_back
 
@@ -81,15 +82,27 @@ def _get_ready(task: str) -> None:
 
 
 def follow(terminal: Any, name: str, task: str, reason: str) -> Any:
-    """Run a flow in this process with `terminal` following it; return its final state."""
+    """Run a flow in this process with `terminal` following it; return its final state.
+
+    Raises:
+        StageError: the Prefect server went away meanwhile.
+    """
+    import httpx
+
     quiet_prefect()
     from flows import progress
     from flows.build import build
     from flows.improve import improve
 
     flow = {"build": build, "improve": improve}[name]
-    with terminal.running(f"{name} {task}"), progress.listening(terminal):
-        return flow(task=task, reason=reason, return_state=True)
+    try:
+        with terminal.running(f"{name} {task}"), progress.listening(terminal):
+            return flow(task=task, reason=reason, return_state=True)
+    except httpx.TransportError as error:
+        raise StageError(
+            f"the Prefect server does not answer any more ({error}); what was done is kept: run the same command again "
+            f"(its log: {stack.log_file(config.places(), 'prefect')})"
+        ) from error
 
 
 def quiet_prefect() -> None:

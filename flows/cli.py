@@ -118,10 +118,15 @@ def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowP
 def down() -> None:
     """Stop what `saqia up` started."""
     _, places = _enter()
-    from flows import stack
+    from flows import borrowed, stack
 
-    stopped = [p.title for p in reversed(stack.programs(places)) if stack.stop(places, p.name)]
-    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    programs = list(reversed(stack.programs(places)))
+    needed = [p for p in programs if borrowed.let_go(places, p.name)]
+    stopped = [p.title for p in programs if p not in needed and stack.stop(places, p.name)]
+    if stopped or not needed:
+        typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    for program in needed:
+        typer.echo(f"{program.title} runs on until the command that uses it ends")
 
 
 @app.command(rich_help_panel="The stack")

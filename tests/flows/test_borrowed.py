@@ -56,6 +56,16 @@ def test_what_another_command_still_uses_runs_on_until_that_one_is_gone(here: Pl
     assert stack.running(here, "prefect") is None
 
 
+def test_the_stacks_end_leaves_a_program_to_the_command_that_is_using_it(here: Places, tmp_path: Path) -> None:
+    stack.start(tmp_path, here, stack.programs(here))
+    assert not borrowed.let_go(here, "prefect"), "nobody uses it: it may be stopped"
+    borrowed.borrow(tmp_path, here, "prefect")
+    assert borrowed.let_go(here, "prefect")
+    assert stack.running(here, "prefect") is not None
+    borrowed.give_back(here, "prefect")
+    assert stack.running(here, "prefect") is None, "the command that used it last stops it"
+
+
 def test_a_recycled_number_in_a_killed_commands_mark_counts_for_nobody(here: Places, tmp_path: Path) -> None:
     mark(here, os.getppid(), 1.0)
     borrowed.borrow(tmp_path, here, "prefect")
