@@ -6,6 +6,10 @@ NAME into SAQIA_PRELOADED. A process that finds it there (`handed_over`) hands i
 files over, waits, and ends as its stand-in ends. Without the variable, or where nobody answers, it does its work
 itself; the work is the same either way.
 
+The first seconds of a build need none of the large libraries. So there are two preloaded processes: the first has
+what every stage needs, serves at once, and forks the second, which imports the large libraries and then takes over
+the socket.
+
 A stand-in outlives neither the preloaded process (`end_with_parent`) nor the process that it stands in for, whose end
 of the connection closes when it dies.
 
@@ -40,7 +44,7 @@ from components.lifetime import end_with_parent
 VARIABLE = "SAQIA_PRELOADED"
 """Environment variable: name of the abstract socket (unix(7)) at which the preloaded process listens."""
 
-MODULES = (
+FIRST = (
     "yaml",
     "pydantic_settings",
     "dvc.repo",
@@ -48,18 +52,21 @@ MODULES = (
     "sqlalchemy",
     "alembic.command",
     "numpy",
-    "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store",
+)
+"""What every stage needs: 1 second."""
+THEN = (
     "tokenizers",
     "torch",
     "transformers",
     "transformers.models.llama.modeling_llama",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
     "great_expectations",
     "great_expectations.expectations",
     "peft",
 )
-"""What takes stages long to import, in the order in which a turn needs it."""
+"""What takes stages long to import, in the order in which a turn needs it: 10 seconds and more."""
 
 MOST_FILES = 8
 GPUS = ("/dev/nvidiactl", "/dev/kfd")
@@ -122,19 +129,24 @@ def _other_end(connection: socket.socket) -> tuple[int, int]:
 
 
 class Server:
-    """Imports what stages need and forks for each that asks; one thread, so that a fork copies no held lock."""
+    """Forks for each process that asks; one thread, so that a fork copies no held lock.
 
-    def __init__(self, name: str) -> None:
-        """Raises: OSError: somebody listens there already."""
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(f"\0{name}")
-        self._listener.listen()
+    Args:
+        listener: where they ask.
+        successor: the process that will take the listener over, and what it says so with.
+    """
+
+    def __init__(self, listener: socket.socket, successor: tuple[int, socket.socket] | None = None) -> None:
+        self._listener, self._successor = listener, successor
+        self._listener.setblocking(False)  # two processes may both see that somebody asks
         self._ended, self._wake = socket.socketpair()  # the kernel's word that a child ended, as something to wait for
         for end in (self._ended, self._wake):
             end.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._ended, selectors.EVENT_READ)
+        if successor is not None:
+            self._selector.register(successor[1], selectors.EVENT_READ)
         self._running: dict[int, socket.socket] = {}
         """Process of a stand-in → the stage it stands in for."""
 
@@ -142,25 +154,35 @@ class Server:
         """Listen until killed. Returns in a forked process only: what that one has to run."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        missing = list(MODULES)
         while True:
-            for key, _ in self._selector.select(timeout=0 if missing else None):
+            for key, _ in self._selector.select():
                 if key.fileobj is self._listener:
                     wanted = self._accept()
                     if wanted is not None:
                         return wanted
                 elif key.fileobj is self._ended:
                     self._reap()
+                elif self._successor is not None and key.fileobj is self._successor[1]:
+                    self._hand_on()
                 else:
                     self._end(key.data)
-            if missing:
-                with contextlib.suppress(ImportError):  # the stage that needs it will say so
-                    importlib.import_module(missing.pop(0))
-                    gc.freeze()  # what is imported stays shared with every fork (its reference counts aside)
+
+    def _hand_on(self) -> None:
+        """The successor listens from now on, or has died before it could."""
+        assert self._successor is not None
+        ready = self._successor[1]
+        self._selector.unregister(ready)
+        if ready.recv(1):
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(self._listener)
+            self._listener.close()
 
     def _accept(self) -> Wanted | None:
         """Fork for a stage; what to run where this is the forked process."""
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return None  # the other process was quicker
         connection.settimeout(10)
         opened: list[int] = []
         try:
@@ -195,10 +217,13 @@ class Server:
         """In the forked process: nothing of the server's stays but what it imported."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         end_with_parent()
         for ours in (self._listener, self._ended, self._wake, *self._running.values()):
             ours.close()
+        if self._successor is not None:
+            self._successor[1].close()
         self._selector.close()
         aside = [fcntl.fcntl(file, fcntl.F_DUPFD, max(wanted.files) + 1) for file in opened]
         for file in opened:
@@ -229,20 +254,68 @@ class Server:
                 with contextlib.suppress(OSError):
                     connection.sendall(bytes([code if code >= 0 else 128 - code]))
                 connection.close()
+        if self._listener.fileno() < 0 and not self._running and _ended(self._successor):
+            os._exit(1)  # nobody listens any more: whoever started this may start another
 
     def _end(self, process: int) -> None:
         """The stage is gone: its stand-in goes too, with everything that it started."""
-        self._selector.unregister(self._running[process])
+        connection = self._running.get(process)
+        if connection is None:
+            return  # it ended at the same moment
+        self._selector.unregister(connection)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process, signal.SIGKILL)
 
 
 def main(name: str) -> None:
-    """The preloaded process; it ends with the one that started it."""
+    """The preloaded process; it ends with the one that started it, and the second process with it.
+
+    Raises:
+        OSError: somebody listens there already.
+    """
     if not possible():
         return
     end_with_parent()
-    _run(Server(name).serve())
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0{name}")
+    listener.listen()
+    _import(FIRST)
+    ready, says_so = socket.socketpair()
+    successor = os.fork()
+    if successor == 0:
+        end_with_parent()
+        ready.close()
+        _import(THEN)
+        listener.listen()  # again: who connects from now on sees this process at the other end
+        server = Server(listener)
+        says_so.sendall(b".")
+        says_so.close()
+        _run(server.serve())
+    says_so.close()
+    signal.signal(signal.SIGTERM, lambda *_: _leave(successor))
+    _run(Server(listener, (successor, ready)).serve())
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        with contextlib.suppress(ImportError):  # the stage that needs it will say so
+            importlib.import_module(module)
+    gc.freeze()  # what is imported stays shared with every fork (its reference counts aside)
+
+
+def _ended(successor: tuple[int, socket.socket] | None) -> bool:
+    try:
+        return successor is not None and os.waitpid(successor[0], os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def _leave(successor: int) -> NoReturn:
+    """End, and the second process before: its memory takes a moment to put away, and whoever waits waits for both."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(successor, signal.SIGKILL)
+        os.waitpid(successor, 0)
+    os._exit(0)
 
 
 def _run(wanted: Wanted) -> NoReturn:

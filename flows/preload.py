@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from components.preloaded import VARIABLE
 
+STOP_SECONDS = 5.0
 _started: tuple[str, subprocess.Popen[bytes]] | None = None
 
 
@@ -36,8 +37,12 @@ def start(env: Mapping[str, str] | None = None) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def variables() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -18,7 +19,11 @@ from components import preloaded
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-SERVER = "from components import preloaded; preloaded.MODULES = ('wave', 'no_such_module'); preloaded.main({name!r})"
+SERVER = """
+from components import preloaded
+preloaded.FIRST, preloaded.THEN = ('wave', 'no_such_module'), {then!r}
+preloaded.main({name!r})
+"""
 PROBE = """
 import os, sys, time
 from pathlib import Path
@@ -46,17 +51,40 @@ if __name__ == "__main__":
 pytestmark = pytest.mark.skipif(not preloaded.possible(), reason="no preloaded process on this machine")
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[str, psutil.Process]]:
+@pytest.fixture(params=["first", "second"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Name of the socket, and who forks: the first process while the second imports (here for ever), or the second."""
     name = f"saqia-test-{uuid.uuid4().hex}"
-    process = subprocess.Popen([sys.executable, "-c", SERVER.format(name=name)], cwd=ROOT)
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)\n")
+    then = ("no_such_module", "endless") if request.param == "first" else ("no_such_module", "colorsys")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    process = subprocess.Popen([sys.executable, "-c", SERVER.format(name=name, then=then)], cwd=ROOT, env=environment)
+    first = psutil.Process(process.pid)
     try:
-        listening = Path("/proc/net/unix")
-        until(lambda: name in listening.read_text(), "the preloaded process listens", 60)
-        yield name, psutil.Process(process.pid)
+        until(lambda: len(first.children()) == 1, "the first process has forked the second", 60)
+        (second,) = first.children()
+        serves = first if request.param == "first" else second
+        until(lambda: who_listens(name) == serves.pid, "it listens", 60)
+        yield name, serves
+        process.terminate()
+        process.wait(60)
+        until(lambda: ended(second), "the second process ends with the first one", 10)
     finally:
         process.kill()
         process.wait()
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def who_listens(name: str) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(f"\0{name}")
+        return preloaded._other_end(connection)[0]
 
 
 def start(folder: Path, name: str, word: str, prefix: str = sys.prefix) -> subprocess.Popen[str]:
@@ -120,7 +148,7 @@ def test_none_of_the_three_outlives_the_other_two(
     stand_in = psutil.Process(int(pid.read_text()))
     assert stand_in.ppid() == process.pid
     os.kill({"stage": stage.pid, "server": process.pid, "stand-in": stand_in.pid}[victim], signal.SIGKILL)
-    until(lambda: not stand_in.is_running() or stand_in.status() == psutil.STATUS_ZOMBIE, "the stand-in ends", 30)
+    until(lambda: ended(stand_in), "the stand-in ends", 30)
     stage.communicate(timeout=60)
     assert stage.returncode == code
     assert victim == "server" or process.is_running()
