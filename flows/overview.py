@@ -17,6 +17,14 @@ from components.task import load as load_task
 DEFAULT_SHARE = 0.1
 """Of the users, for a canary that is tried by hand."""
 
+KINDS = {
+    "thumb_up": ("thumb up", "thumbs up"),
+    "thumb_down": ("thumb down", "thumbs down"),
+    "correction": ("correction", "corrections"),
+    "comment": ("comment", "comments"),
+}
+"""What a kind of feedback is called, one of it and several."""
+
 
 def task_name(root: Path, task: str | None) -> str:
     """The task asked for, or the one in params.yaml.
@@ -64,7 +72,7 @@ def show(root: Path, places: Places, task: str | None) -> None:
         console.print(f"  canary      version {canary.version}, {canary.trial.share:.0%} of the users: {so_far}")
     with Store(places.database_url) as store:
         waiting = store.waiting(name)
-        counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
+        counts = ", ".join(f"{n} {KINDS[kind][n != 1]}" for kind, n in waiting.items() if n)
         limit = config.load(root / "params.yaml").improve.corrections
         console.print(f"  feedback    {counts or 'none'} waiting (a turn starts at {limit} corrections)")
         for turn in store.turns(name)[-5:]:

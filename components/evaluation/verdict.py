@@ -67,7 +67,7 @@ def judge(
         notes += for_
         against += against_
     else:
-        notes.append("there is no champion yet: the candidate is introduced, not compared")
+        notes.append("built from nothing: the candidate is introduced, not compared with a champion")
     decision = "refuse" if against else "promote" if has_champion else "first"
     return Verdict(
         decision=decision,

@@ -186,9 +186,14 @@ async def asking(
         yield history, None, problem(str(refusal))
         return
     took = time.monotonic() - began
-    note = f"<span class='note'>version {conversation.served.version} · {took:.1f} s</span>"
+    note = f"<span class='note'>version {conversation.served.version} · {lasted(took)}</span>"
     shown = {"role": "assistant", "content": f"{presented(runtime.task, text)}\n\n{note}"}
     yield [*history, shown], {"id": conversation.id, "answer": text}, ""
+
+
+def lasted(seconds: float) -> str:
+    """A time as a person reads it: `0.4 s`, and in milliseconds what would be 0.0 s."""
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
 
 
 def plain_text(turn: dict[str, Any]) -> str:

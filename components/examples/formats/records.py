@@ -48,7 +48,8 @@ class Imported:
         lines += [f"  {_places(where)}{reason}" for reason, where in shown]
         more = len(self.skipped) - sum(len(where) for _, where in shown)
         if more:
-            lines.append(f"  … and {more} more, for {len(reasons) - len(shown)} other reasons")
+            others = len(reasons) - len(shown)
+            lines.append(f"  … and {more} more, for {others} other reason{'s' if others > 1 else ''}")
         return lines
 
 

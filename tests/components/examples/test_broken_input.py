@@ -25,7 +25,7 @@ ASSISTANT = {"role": "assistant", "content": "a"}
 BROKEN = {
     "a broken line": ('{"messages": [', "not valid JSON"),
     "no object": ("[1, 2]", "a JSON list, not an object"),
-    "another shape": ('{"foo": 1}', "not OpenAI messages like the others; its keys are foo"),
+    "another shape": ('{"foo": 1}', "not OpenAI messages like the others; it holds foo (a number)"),
     "no role": (messages({"content": "q"}, ASSISTANT), "message 1 has no role"),
     "an unknown role": (
         messages({"role": "doctor", "content": "q"}, ASSISTANT),

@@ -187,7 +187,7 @@ def test_the_summary_names_every_row_that_was_not_understood_by_its_reason(tmp_p
     summary = imported.summary()
     assert summary[1] == "understood: 3 rows; not understood: 14"
     assert summary[2:] == ["  lines 4–15, 17: completion is missing", "  line 16: a JSON list, not an object"]
-    assert imported.summary(at_most=1)[-1] == "  … and 1 more, for 1 other reasons"
+    assert imported.summary(at_most=1)[-1] == "  … and 1 more, for 1 other reason"
 
 
 def test_a_row_of_another_format_is_told_by_what_it_holds(tmp_path: Path) -> None:
