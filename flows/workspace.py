@@ -249,7 +249,10 @@ def _git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
         check=False,
     )
     if done.returncode != 0:
-        line = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        # What could not be written stands before what git then could not do; that the disk is full it often leaves out.
+        refused = next((said for said in lines if "unable to write" in said or "No space left" in said), None)
+        line = f"{refused}; the disk seems full: free some space and run it again" if refused else lines[-1]
         raise WorkspaceError(f"git {arguments[0]} failed in {folder}: {line}")
     return done.stdout.strip()
 

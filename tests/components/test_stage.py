@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import on_small_disk
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -73,24 +75,16 @@ stage.run(main)
 """
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> list[str]:
-    """A command that runs another one, `sh -c PROGRAM 0 FOLDER`, where FOLDER is a disk of 64 KiB of its own."""
-    command = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else []), "sh", "-c"]
-    mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path} && "
-    if not shutil.which("unshare") or subprocess.run([*command, mount + "true"], check=False).returncode:
-        pytest.skip("this system lets nobody mount a small disk")
-    return [*command, mount + '"$@" ; code=$? ; ls -A ' + str(tmp_path) + "/* ; exit $code", "0"]
-
-
-def test_weights_that_a_really_full_disk_cannot_take_are_one_line_and_leave_nothing(
-    full_disk: list[str], tmp_path: Path
-) -> None:
+def test_weights_that_a_really_full_disk_cannot_take_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
     """safetensors says so in an error of its own, which no system error is."""
     program = [sys.executable, "-c", WEIGHTS, str(tmp_path)]
     old = f'mkdir {tmp_path}/models; echo old > {tmp_path}/models/model.safetensors; exec "$@"'
     done = subprocess.run(
-        [*full_disk, "sh", "-c", old, "0", *program], cwd=ROOT, capture_output=True, text=True, check=False
+        [*on_small_disk(tmp_path), "sh", "-c", old, "0", *program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     said = f"No space left on device: {tmp_path}/models; nothing is half-written: free some space and run it again"

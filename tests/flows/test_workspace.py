@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ import yaml
 
 from components import config
 from flows import workspace
-from tests.flows.conftest import git
+from tests.flows.conftest import ROOT, git
+from tests.small_disk import on_small_disk
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -78,6 +82,27 @@ def test_a_reused_folder_keeps_outputs_and_lock_and_takes_up_new_code(project: P
     assert (again.root / "first.py").read_text() == "print('fixed')\n"
     assert (again.root / "data" / "first" / "checkpoint").read_text() == "half way"
     assert (again.root / "dvc.lock").read_text() == "schema: '2.0'\nstages: {}\n"
+
+
+def test_a_full_disk_is_said_with_the_file_that_git_could_not_write(project: Path, tmp_path: Path) -> None:
+    (project / "large.py").write_text("#" * 200_000)
+    git(project, "add", "large.py")
+    git(project, "commit", "-q", "-m", "large")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    program = "import sys, pathlib, flows.workspace as w; w.prepare(pathlib.Path(sys.argv[1]), 'one', 'intake')"
+    done = subprocess.run(
+        [*on_small_disk(disk), sys.executable, "-c", program, str(project)],
+        cwd=ROOT,
+        env={**os.environ, "SAQIA_HOME": str(disk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "git worktree failed" in last
+    assert last.endswith("unable to write file large.py; the disk seems full: free some space and run it again")
 
 
 def test_a_half_made_folder_is_made_anew(project: Path, places: config.Places) -> None:
