@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -32,6 +33,10 @@ from tests.serving import models, workspace
 
 def main() -> None:
     """Measure, print, and exit with 1 where something failed or was lost."""
+    from transformers.utils import logging as bars
+
+    bars.disable_progress_bar()
+    warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--clients", type=int, default=32)

@@ -6,8 +6,9 @@ Two Llamas with random weights: one about as small as the default base (hidden 1
 parameters. Each is served by `python -m serving` (store included), by `transformers serve`, by `transformers serve
 --continuous-batching`, and by llama.cpp's server (package xllamacpp, f16 like the service's own file). The same
 streamed chat requests go to each, one server at a time. Prints requests/s, output tokens/s and the time to the first
-token, each as a ratio to plain `transformers serve`, the memory, and what HTTP and the store add to asking the
-engine directly. Every client sends its next request when its last is answered; a level runs for `--seconds`.
+token, each as a ratio to plain `transformers serve`, the memory, what HTTP and the store add to asking the engine
+directly, and what it costs to hold the answer to a JSON schema. Every client sends its next request when its last is
+answered; a level runs for `--seconds`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,30 +77,35 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
     end = began + seconds
 
     async def client(number: int, http: httpx.AsyncClient) -> None:
-        nonlocal generated, failed
         while time.monotonic() < end:
-            content = QUESTIONS[number % len(QUESTIONS)]
-            body = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True}
-            body |= {"max_tokens": tokens, "temperature": 0}
-            asked, first = time.monotonic(), None
-            async with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
-                if response.status_code != 200:
-                    failed += 1
-                    await response.aread()
-                    await asyncio.sleep(0.05)
-                    continue
-                text = ""
-                async for line in response.aiter_lines():
-                    if line.startswith("data: {"):
-                        choices = json.loads(line[6:]).get("choices") or [{}]
-                        piece = choices[0].get("delta", {}).get("content") or ""
-                        if piece and first is None:
-                            first = time.monotonic()
-                        text += piece
-            wholes.append(time.monotonic() - asked)
-            firsts.append((first or time.monotonic()) - asked)
-            # Servers differ in what a chunk is; the same greedy text is the same number of tokens.
-            generated += count(text)
+            # llama.cpp's server closes a connection after a hundred requests; clients then try again on another
+            with suppress(httpx.RemoteProtocolError):
+                await request(number, http)
+
+    async def request(number: int, http: httpx.AsyncClient) -> None:
+        nonlocal generated, failed
+        content = QUESTIONS[number % len(QUESTIONS)]
+        body = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True}
+        body |= {"max_tokens": tokens, "temperature": 0}
+        asked, first = time.monotonic(), None
+        async with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+            if response.status_code != 200:
+                failed += 1
+                await response.aread()
+                await asyncio.sleep(0.05)
+                return
+            text = ""
+            async for line in response.aiter_lines():
+                if line.startswith("data: {"):
+                    choices = json.loads(line[6:]).get("choices") or [{}]
+                    piece = choices[0].get("delta", {}).get("content") or ""
+                    if piece and first is None:
+                        first = time.monotonic()
+                    text += piece
+        wholes.append(time.monotonic() - asked)
+        firsts.append((first or time.monotonic()) - asked)
+        # Servers differ in what a chunk is; the same greedy text is the same number of tokens.
+        generated += count(text)
 
     async with httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=None)) as http:
         await asyncio.gather(*(client(number, http) for number in range(clients)))
@@ -110,6 +117,29 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
     return Level(
         len(wholes) / took, generated / took, statistics.median(firsts), p95, statistics.median(wholes), failed
     )
+
+
+async def per_token(url: str, model: str, clients: int, seconds: float, tokens: int, schema: bool) -> float:
+    """Seconds of one client's wait for a token, answers free or held to a schema that no `tokens` tokens can fulfil."""
+    text = {"type": "string", "minLength": 20 * tokens}
+    whole = {"type": "object", "properties": {"text": text}, "required": ["text"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "long", "strict": True, "schema": whole}}
+    held = {"response_format": form} if schema else {}
+    end = time.monotonic() + seconds
+    waits: list[float] = []
+
+    async def client(number: int, http: httpx.AsyncClient) -> None:
+        content = QUESTIONS[number % len(QUESTIONS)]
+        body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens}
+        while time.monotonic() < end:
+            asked = time.monotonic()
+            answer = await http.post(f"{url}/v1/chat/completions", json=body | held)
+            answer.raise_for_status()
+            waits.append((time.monotonic() - asked) / answer.json()["usage"]["completion_tokens"])
+
+    async with httpx.AsyncClient(timeout=120) as http:
+        await asyncio.gather(*(client(number, http) for number in range(clients)))
+    return statistics.median(waits)
 
 
 TOKENIZER: list = []
@@ -214,6 +244,10 @@ def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
 
 def main() -> None:
     """Measure and print."""
+    from transformers.utils import logging as bars
+
+    bars.disable_progress_bar()
+    warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
@@ -265,6 +299,8 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
                 held[name] = memory(pid)
         except (RuntimeError, AssertionError, httpx.HTTPError) as error:
             console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
+    with ours(workspace.make(root / "torch", engine="torch")) as (url, model, _):
+        constrained(console, url, model, arguments)
     engine = direct(base, version, arguments.tokens, 20)
     report(console, f"{shape}, {size / 1e6:.1f} million parameters", found, arguments.clients, list(servers))
     for name, megabytes in held.items():
@@ -274,6 +310,25 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
         console.print(
             f"one request: engine alone {1000 * engine:.1f} ms, over HTTP with the answer stored "
             f"{1000 * found['saqia', 1].whole_p50:.1f} ms: {1000 * added:+.1f} ms (medians)"
+        )
+
+
+def constrained(console: Console, url: str, model: str, arguments: argparse.Namespace) -> None:
+    """What a JSON schema costs, beside free text in turns.
+
+    By the torch engine: a model with random weights wants no JSON, so openvino, which goes on as long as the grammar
+    allows what the model wants, hands each such answer over at its first token.
+    """
+    for clients in arguments.clients:
+        waits: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(3):
+            for schema, found in waits.items():
+                part = per_token(url, model, clients, arguments.seconds / 3, arguments.tokens, schema)
+                found.append(asyncio.run(part))
+        free, held = statistics.median(waits[False]), statistics.median(waits[True])
+        console.print(
+            f"saqia (torch), {clients} clients: a token of an answer held to a schema takes {1000 * held:.2f} ms, "
+            f"of a free one {1000 * free:.2f} ms: {held / free:.2f}x"
         )
 
 
