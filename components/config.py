@@ -171,7 +171,8 @@ class PromotionSettings(Section):
 class ImproveSettings(Section):
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
-    corrections: int = Field(50, ge=1)
+    corrections: int = Field(120, ge=1)
+    """So many that the part locked as tests (curate.regression_share) nearly always reaches promotion.min_target."""
     when_busy: Literal["wait", "cancel"] = "wait"
     retries: int = Field(1, ge=0, le=10)
     """Of a stage that was killed (out of memory, say); one that says why it can't is not tried again."""
