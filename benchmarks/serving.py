@@ -38,6 +38,9 @@ from tests.serving import models, workspace
 
 QUESTIONS = ["My head hurts.", "My knee hurts when I walk and paracetamol did not help at all.", "the quick brown fox"]
 START_SECONDS = 180
+TRUSTED = httpx.create_ssl_context()
+"""Each client has a connection of its own: a pool looks at all of them for every request, longer than the small
+model takes to answer."""
 SHAPES = {"small": {"hidden": 128, "layers": 4}, "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4}}
 LLAMA_CPP = """
 import sys, time
@@ -76,11 +79,12 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
     began = time.monotonic()
     end = began + seconds
 
-    async def client(number: int, http: httpx.AsyncClient) -> None:
-        while time.monotonic() < end:
-            # llama.cpp's server closes a connection after a hundred requests; clients then try again on another
-            with suppress(httpx.RemoteProtocolError):
-                await request(number, http)
+    async def client(number: int) -> None:
+        async with httpx.AsyncClient(timeout=120, verify=TRUSTED) as http:
+            while time.monotonic() < end:
+                # llama.cpp's server closes a connection after a hundred requests; clients then try again on another
+                with suppress(httpx.RemoteProtocolError):
+                    await request(number, http)
 
     async def request(number: int, http: httpx.AsyncClient) -> None:
         nonlocal generated, failed
@@ -107,8 +111,7 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
         # Servers differ in what a chunk is; the same greedy text is the same number of tokens.
         generated += count(text)
 
-    async with httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=None)) as http:
-        await asyncio.gather(*(client(number, http) for number in range(clients)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     took = time.monotonic() - began
     if not wholes:
         return Level(0, 0, 0, 0, 0, failed)
@@ -128,17 +131,17 @@ async def per_token(url: str, model: str, clients: int, seconds: float, tokens: 
     end = time.monotonic() + seconds
     waits: list[float] = []
 
-    async def client(number: int, http: httpx.AsyncClient) -> None:
+    async def client(number: int) -> None:
         content = QUESTIONS[number % len(QUESTIONS)]
         body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens}
-        while time.monotonic() < end:
-            asked = time.monotonic()
-            answer = await http.post(f"{url}/v1/chat/completions", json=body | held)
-            answer.raise_for_status()
-            waits.append((time.monotonic() - asked) / answer.json()["usage"]["completion_tokens"])
+        async with httpx.AsyncClient(timeout=120, verify=TRUSTED) as http:
+            while time.monotonic() < end:
+                asked = time.monotonic()
+                answer = await http.post(f"{url}/v1/chat/completions", json=body | held)
+                answer.raise_for_status()
+                waits.append((time.monotonic() - asked) / answer.json()["usage"]["completion_tokens"])
 
-    async with httpx.AsyncClient(timeout=120) as http:
-        await asyncio.gather(*(client(number, http) for number in range(clients)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     return statistics.median(waits)
 
 
@@ -157,6 +160,8 @@ def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
     service.start(seconds=START_SECONDS)
     assert service.process is not None
     try:
+        while httpx.get(f"{service.url}/ui/", timeout=60).status_code != 200:
+            time.sleep(0.2)  # the pages are made ready beside the first answers
         yield service.url, "intake@1", service.process.pid  # by the task's name its schema would be held to
     finally:
         service.stop()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components import files
 from components.config import Places
@@ -23,6 +23,7 @@ from flows import environment
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
 CLIENTS = 32
 PEOPLE = 5
 PATIENTS = 100
@@ -106,39 +107,32 @@ def ask(
     done = diary.asked(round, version)
     missing = [e for e in examples if e.id not in done]
 
-    async def all_of_them() -> None:
-        limit = asyncio.Semaphore(CLIENTS)
-        async with _client(places) as client:
-
-            async def one(number: int, example: Example) -> None:
-                body = {
-                    "model": task.name,
-                    "messages": [m.model_dump() for m in example.prompt],
-                    "temperature": 0,
-                    "user": f"simulated-patient-{number % PATIENTS + 1}",
-                }
-                async with limit:
-                    answer = await client.post("/v1/chat/completions", json=body)
-                if answer.is_error:
-                    raise StageError(f"the service does not answer the traffic: {message_of(answer.text)}")
-                completion = answer.json()
-                text = completion["choices"][0]["message"]["content"] or ""
-                row = Asked(
-                    round=round,
-                    example_id=example.id,
-                    completion_id=completion["id"],
-                    version=version,
-                    answer=text,
-                    right=is_right(task, example, text),
-                )
-                diary.write(row)
-                done[example.id] = row
-                tell(f"{len(done)} of {len(examples)} answered, {sum(r.right for r in done.values())} right")
-
-            await asyncio.gather(*(one(number, example) for number, example in enumerate(missing)))
+    async def one(client: httpx.AsyncClient, number: int, example: Example) -> None:
+        body = {
+            "model": task.name,
+            "messages": [m.model_dump() for m in example.prompt],
+            "temperature": 0,
+            "user": f"simulated-patient-{number % PATIENTS + 1}",
+        }
+        answer = await client.post("/v1/chat/completions", json=body)
+        if answer.is_error:
+            raise StageError(f"the service does not answer the traffic: {message_of(answer.text)}")
+        completion = answer.json()
+        text = completion["choices"][0]["message"]["content"] or ""
+        row = Asked(
+            round=round,
+            example_id=example.id,
+            completion_id=completion["id"],
+            version=version,
+            answer=text,
+            right=is_right(task, example, text),
+        )
+        diary.write(row)
+        done[example.id] = row
+        tell(f"{len(done)} of {len(examples)} answered, {sum(r.right for r in done.values())} right")
 
     try:
-        asyncio.run(all_of_them())
+        asyncio.run(_many_at_once(places, missing, one))
     except httpx.TransportError as error:
         raise StageError(f"the service does not answer the traffic: {type(error).__name__}: {error}") from error
     return [done[e.id] for e in examples]
@@ -157,46 +151,52 @@ def correct(
     truth = {e.id: e for e in examples}
     said = 0
 
-    async def all_of_them() -> None:
+    async def one(client: httpx.AsyncClient, number: int, row: Asked) -> None:
         nonlocal said
-        limit = asyncio.Semaphore(CLIENTS)
-        async with _client(places) as client:
+        body: dict[str, Any] = {
+            "completion_id": row.completion_id,
+            "rater": f"simulated-{number % PEOPLE + 1}",
+            "idempotency_key": f"demo-{row.example_id}",
+            "comment": "written by a simulated person",
+        }
+        if row.right:
+            body["thumb"] = "up"
+        else:
+            body |= {"thumb": "down", "correction": truth[row.example_id].answer}
+        answer = await client.post("/v1/feedback", json=body)
+        if answer.is_error:
+            raise StageError(f"feedback was not accepted: {message_of(answer.text)}")
+        said += 1
+        tell(f"{said} of {len(asked)} judged")
 
-            async def one(number: int, row: Asked) -> None:
-                nonlocal said
-                body: dict[str, Any] = {
-                    "completion_id": row.completion_id,
-                    "rater": f"simulated-{number % PEOPLE + 1}",
-                    "idempotency_key": f"demo-{row.example_id}",
-                    "comment": "written by a simulated person",
-                }
-                if row.right:
-                    body["thumb"] = "up"
-                else:
-                    body |= {"thumb": "down", "correction": truth[row.example_id].answer}
-                async with limit:
-                    answer = await client.post("/v1/feedback", json=body)
-                if answer.is_error:
-                    raise StageError(f"feedback was not accepted: {message_of(answer.text)}")
-                said += 1
-                tell(f"{said} of {len(asked)} judged")
-
-            await asyncio.gather(*(one(number, row) for number, row in enumerate(asked)))
-
-    asyncio.run(all_of_them())
+    asyncio.run(_many_at_once(places, asked, one))
     right = sum(row.right for row in asked)
     return right, len(asked) - right
 
 
-def _client(places: Places) -> httpx.AsyncClient:
+async def _many_at_once(
+    places: Places, items: Sequence[T], one: Callable[[httpx.AsyncClient, int, T], Awaitable[None]]
+) -> None:
+    """`one(client, number, item)` for each item, CLIENTS of them at a time, each with a connection of its own.
+
+    A pool of them looks at every connection for every request: 5 of the 8 ms that a request took here.
+    """
     import httpx
 
-    return httpx.AsyncClient(
-        base_url=environment.service_url(places),
-        headers={"Authorization": f"Bearer {environment.api_key()}"},
-        timeout=60,
-        limits=httpx.Limits(max_connections=CLIENTS),  # by default all but 20 are made anew for every request
-    )
+    waiting = iter(enumerate(items))
+    trusted = httpx.create_ssl_context()  # each client would read the certificates anew
+
+    async def person() -> None:
+        async with httpx.AsyncClient(
+            base_url=environment.service_url(places),
+            headers={"Authorization": f"Bearer {environment.api_key()}"},
+            timeout=60,
+            verify=trusted,
+        ) as client:
+            for number, item in waiting:
+                await one(client, number, item)
+
+    await asyncio.gather(*(person() for _ in range(min(CLIENTS, len(items)))))
 
 
 def is_right(task: Task, example: Example, answer: str) -> bool:
