@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import queue
 import statistics
@@ -247,6 +248,19 @@ def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
     return statistics.median(times[3:])
 
 
+def over_http(url: str, model: str, tokens: int, rounds: int, *, stream: bool) -> float:
+    """Median seconds of the same request over HTTP, one at a time; its answer is on disk by then."""
+    body = {"model": model, "messages": [{"role": "user", "content": QUESTIONS[0]}], "stream": stream}
+    body |= {"max_tokens": tokens, "temperature": 0}
+    times = []
+    with httpx.Client(timeout=120, verify=TRUSTED) as http:
+        for _ in range(rounds + 3):
+            began = time.monotonic()
+            http.post(f"{url}/v1/chat/completions", json=body).raise_for_status()
+            times.append(time.monotonic() - began)
+    return statistics.median(times[3:])
+
+
 def main() -> None:
     """Measure and print."""
     from transformers.utils import logging as bars
@@ -294,6 +308,7 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
         servers["llama.cpp"] = lambda: llama_cpp(root / "merged")
     found: dict[tuple[str, int], Level] = {}
     held: dict[str, float] = {}
+    plain = streamed = math.nan
     for name, start in servers.items():
         try:
             with start() as (url, model, pid):
@@ -302,20 +317,21 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
                     found[name, clients] = asyncio.run(level(url, model, clients, arguments.seconds, arguments.tokens))
                     console.print(f"{name}, {clients} clients: {found[name, clients].requests_s:.1f} requests/s")
                 held[name] = memory(pid)
+                if name == "saqia":
+                    plain, streamed = (over_http(url, model, arguments.tokens, 40, stream=s) for s in (False, True))
         except (RuntimeError, AssertionError, httpx.HTTPError) as error:
             console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
     with ours(workspace.make(root / "torch", engine="torch")) as (url, model, _):
         constrained(console, url, model, arguments)
-    engine = direct(base, version, arguments.tokens, 20)
+    engine = direct(base, version, arguments.tokens, 40)
     report(console, f"{shape}, {size / 1e6:.1f} million parameters", found, arguments.clients, list(servers))
     for name, megabytes in held.items():
         console.print(f"memory of {name}: {megabytes:,.0f} MB")
-    if ("saqia", 1) in found:
-        added = found["saqia", 1].whole_p50 - engine
-        console.print(
-            f"one request: engine alone {1000 * engine:.1f} ms, over HTTP with the answer stored "
-            f"{1000 * found['saqia', 1].whole_p50:.1f} ms: {1000 * added:+.1f} ms (medians)"
-        )
+    console.print(
+        f"one request of {arguments.tokens} tokens: engine alone {1000 * engine:.1f} ms; over HTTP, answer stored, "
+        f"{1000 * plain:.1f} ms ({1000 * (plain - engine):+.1f}), streamed {1000 * streamed:.1f} ms "
+        f"({1000 * (streamed - engine):+.1f}); medians"
+    )
 
 
 def constrained(console: Console, url: str, model: str, arguments: argparse.Namespace) -> None:

@@ -26,6 +26,9 @@ from serving.versions import Served, Trial, Versions, read_base, read_served
 
 log = logging.getLogger("saqia.rollout")
 
+LOOK_AGAIN_SECONDS = 0.5
+"""However often somebody asks for readiness, the registry is not asked more often than this."""
+
 KEEP = 2
 """Champions kept loaded: the one that serves and the one before it."""
 RETRY_SECONDS = 30.0
@@ -109,6 +112,8 @@ class Rollout:
         self.looked = threading.Event()
         """Set after the first look, however it ended."""
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._looked_at = 0.0
         self._thread = threading.Thread(target=self._watch, name="rollout", daemon=True)
 
     def start(self) -> None:
@@ -118,6 +123,7 @@ class Rollout:
     def close(self, drain_seconds: float) -> None:
         """Stop watching; let the engines finish what they have."""
         self._stop.set()
+        self._wake.set()
         for engine in list(self._engines.values()):
             engine.close(drain_seconds)
         self._thread.join(5)
@@ -256,8 +262,18 @@ class Rollout:
         if self._versions.champion is None and self.refusal is None:
             with suppress(Exception):  # what fails here fails again, and is said, where a version is loaded
                 self._prepare()
-        while not self._stop.wait(self._settings.poll_seconds):
+        while True:
+            self._wake.wait(self._settings.poll_seconds)
+            if self._stop.is_set():
+                return
+            self._wake.clear()
             self.look()
+            self._looked_at = time.monotonic()
+
+    def look_soon(self) -> None:
+        """Somebody wants to know what serves: look at the registry now, unless that was just done."""
+        if time.monotonic() - self._looked_at > LOOK_AGAIN_SECONDS:
+            self._wake.set()
 
     def _bring_in(self, source: Source) -> None:
         """Load, prove, switch, and let go of what is no longer needed."""

@@ -70,5 +70,6 @@ async def readyz(request: Request) -> Response:
     runtime = request.app.state.runtime
     if runtime is None:
         return JSONResponse({"ready": False, "reason": "the service is starting"}, 503)
+    runtime.rollout.look_soon()  # whoever has just promoted a version asks here until it serves
     ready, details = runtime.readiness()
     return JSONResponse(details, 200 if ready else 503)

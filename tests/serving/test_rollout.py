@@ -202,3 +202,14 @@ def test_a_service_without_a_version_gets_ready_for_the_first_one_and_then_serve
     champion.append(source("1", version_1, base))
     Live.until(lambda: versions.champion is not None)
     rollout.close(5)
+
+
+def test_who_asks_for_readiness_need_not_wait_for_the_next_look(
+    base: Path, version_1: Path, version_2: Path, tmp_path: Path
+) -> None:
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", source("1", version_1, base), poll_seconds=3600)
+    try:
+        live.champion = source("2", version_2, base)
+        live.until(lambda: httpx.get(f"{live.url}/readyz", timeout=60).json()["version"] == "2")
+    finally:
+        live.close()
