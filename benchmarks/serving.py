@@ -158,9 +158,9 @@ def count(text: str) -> int:
 def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
     """`python -m serving`; yields its address, model name and process."""
     service = workspace.Service(folder)
-    service.start(seconds=START_SECONDS)
-    assert service.process is not None
     try:
+        service.start(seconds=START_SECONDS)
+        assert service.process is not None
         while httpx.get(f"{service.url}/ui/", timeout=60).status_code != 200:
             time.sleep(0.2)  # the pages are made ready beside the first answers
         yield service.url, "intake@1", service.process.pid  # by the task's name its schema would be held to

@@ -34,7 +34,10 @@ SCHEMA = {
 def make_base(
     folder: Path, *, hidden: int = 32, layers: int = 2, heads: int = 4, groups: int = 2, context: int = 256
 ) -> Path:
-    """A random Llama with a byte-level tokenizer and ChatML, beside its base.json."""
+    """A random Llama with a byte-level tokenizer and ChatML, beside its base.json.
+
+    The wider, the smaller its weights: else rounding alone would make a wide one say something else.
+    """
     core = Tokenizer(bpe.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -57,7 +60,7 @@ def make_base(
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.3,
+        initializer_range=0.3 * (32 / hidden) ** 0.5,
     )
     model = LlamaForCausalLM(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ def make_version(folder: Path, base: Path, seed: int, **manifest: Any) -> Path:
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=16, target_modules="all-linear"))
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=0.2 * (32 / model.config.hidden_size) ** 0.5)
     adapted.eval()
     folder.mkdir(parents=True, exist_ok=True)
     adapted.save_pretrained(str(folder))
