@@ -42,7 +42,10 @@ START_SECONDS = 180
 TRUSTED = httpx.create_ssl_context()
 """Each client has a connection of its own: a pool looks at all of them for every request, longer than the small
 model takes to answer."""
-SHAPES = {"small": {"hidden": 128, "layers": 4}, "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4}}
+SHAPES = {
+    "small": {"hidden": 128, "layers": 4},
+    "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4, "spread": 0.1},
+}
 LLAMA_CPP = """
 import sys, time
 import xllamacpp
@@ -292,7 +295,7 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
     from serving.engine.torch_engine import load_merged, load_version_tokenizer
 
     base = models.make_base(root / "base", **SHAPES[shape])
-    version = models.make_version(root / "version", base, seed=1)
+    version = models.make_version(root / "version", base, seed=1, spread=0.6 * SHAPES[shape].get("spread", 0.33))
     TOKENIZER[:] = [load_version_tokenizer(version)]
     project = workspace.make(root / "project")
     workspace.register(version, base)

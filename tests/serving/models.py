@@ -32,11 +32,18 @@ SCHEMA = {
 
 
 def make_base(
-    folder: Path, *, hidden: int = 32, layers: int = 2, heads: int = 4, groups: int = 2, context: int = 256
+    folder: Path,
+    *,
+    hidden: int = 32,
+    layers: int = 2,
+    heads: int = 4,
+    groups: int = 2,
+    context: int = 256,
+    spread: float = 0.3,
 ) -> Path:
     """A random Llama with a byte-level tokenizer and ChatML, beside its base.json.
 
-    The wider, the smaller its weights: else rounding alone would make a wide one say something else.
+    spread: standard deviation of its weights; too much of it in a wide model, and rounding changes what it says.
     """
     core = Tokenizer(bpe.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -60,7 +67,7 @@ def make_base(
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.3 * (32 / hidden) ** 0.5,
+        initializer_range=spread,
     )
     model = LlamaForCausalLM(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +78,7 @@ def make_base(
     return folder
 
 
-def make_version(folder: Path, base: Path, seed: int, **manifest: Any) -> Path:
+def make_version(folder: Path, base: Path, seed: int, spread: float = 0.2, **manifest: Any) -> Path:
     """A LoRA adapter with random weights as a whole version: tokenizer, template, golden.json, manifest.json."""
     torch.manual_seed(seed)
     model = models.load_model(base)
@@ -79,7 +86,7 @@ def make_version(folder: Path, base: Path, seed: int, **manifest: Any) -> Path:
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=16, target_modules="all-linear"))
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.2 * (32 / model.config.hidden_size) ** 0.5)
+            torch.nn.init.normal_(parameter, std=spread)
     adapted.eval()
     folder.mkdir(parents=True, exist_ok=True)
     adapted.save_pretrained(str(folder))
