@@ -44,7 +44,7 @@ TRUSTED = httpx.create_ssl_context()
 model takes to answer."""
 SHAPES = {
     "small": {"hidden": 128, "layers": 4},
-    "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4, "spread": 0.1},
+    "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4, "spread": 0.05},
 }
 LLAMA_CPP = """
 import sys, time

@@ -20,20 +20,15 @@ from components.config import Places
 from flows import stack
 
 
-def borrow(root: Path, places: Places, name: str, *, unhurried: bool = False) -> None:
+def borrow(root: Path, places: Places, name: str) -> None:
     """Use the program called `name`: as it runs, or started now to run until `give_back`.
-
-    unhurried: the service, needed only later, gives way to what runs meanwhile.
 
     Raises:
         StackError: it cannot be started.
     """
     files.write_json(_marks(places, name) / f"{os.getpid()}.json", {"created": psutil.Process().create_time()})
-    program = stack.one(places, name)
-    if unhurried:
-        program = stack.unhurried(program)
     try:
-        stack.start(root, places, [program], say=lambda _: None, stays=False)
+        stack.start(root, places, [stack.one(places, name)], say=lambda _: None, stays=False)
     except BaseException:
         _unmark(places, name)
         raise

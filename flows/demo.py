@@ -51,21 +51,21 @@ class Servers:
             chosen[key] = port if free else stack.free_port(0, chosen.values())
         return places.model_copy(update=chosen)
 
-    def start(self, name: str, *, unhurried: bool = False) -> None:
+    def start(self, name: str) -> None:
         """Start one of the stack's programs and wait until it answers."""
         with self._lock:
             self._borrowed.append(name)
-        borrow(self.root, self.places, name, unhurried=unhurried)
+        borrow(self.root, self.places, name)
 
     def service_soon(self) -> None:
-        """Begin to start the service beside other work, which it does not slow down."""
+        """Begin to start the service beside other work."""
         if self._service is None:
             self._service = threading.Thread(target=self._start_service, daemon=True)
             self._service.start()
 
     def _start_service(self) -> None:
         try:
-            self.start("service", unhurried=True)
+            self.start("service")
         except BaseException as error:
             self._error = error
 
@@ -122,7 +122,7 @@ def run(root: Path, places: Places) -> None:
         with (
             terminal.running("The first model"),
             terminal.step("start the Prefect server"),
-            # the service has imported its libraries, on the processor that the stages leave, when it is needed
+            # the service has imported its libraries, on the processor that the first stages leave, when it is needed
             getting_ready(task.name, then=servers.service_soon),
         ):
             servers.start("prefect")

@@ -28,8 +28,7 @@ from components.config import Places
 from components.stage import StageError
 from flows import databases, environment, prefect_database
 
-START_SECONDS = 300.0
-"""So long a program may take: a service that gives way to a build (`unhurried`) takes two minutes."""
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 
@@ -117,11 +116,6 @@ def programs(places: Places) -> list[Program]:
         ),
         Program("worker", "Worker (deployments, schedules)", (python, "-m", "flows.worker")),
     ]
-
-
-def unhurried(service: Program) -> Program:
-    """The service, started so that it gives way to what else the machine does."""
-    return replace(service, command=(*service.command, "--unhurried"))
 
 
 def one(places: Places, name: str) -> Program:
@@ -305,7 +299,6 @@ def _spawn(program: Program, root: Path, places: Places, stays: bool) -> None:
 def _wait(program: Program, places: Places) -> None:
     log = log_file(places, program.name)
     deadline = time.monotonic() + START_SECONDS
-    pause = 0.1
     with httpx.Client(timeout=5) as client:
         while not _answers(program, places, client):
             if running(places, program.name) is None:
@@ -314,8 +307,7 @@ def _wait(program: Program, places: Places) -> None:
                 raise StackError(f"{program.title} ended at once: {why} (see {log})")
             if time.monotonic() > deadline:
                 raise StackError(f"{program.title} does not answer after {START_SECONDS:.0f} s (see {log})")
-            time.sleep(pause)
-            pause = min(1.02 * pause, 0.5)
+            time.sleep(0.1)
 
 
 def _answers(program: Program, places: Places, client: httpx.Client) -> bool:

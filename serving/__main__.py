@@ -9,13 +9,10 @@ and SAQIA_PORT. An address that other machines reach is refused while there is n
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -29,20 +26,6 @@ RESTART_SECONDS = 1.0
 LIVES_LONG_ENOUGH = 20.0
 """A worker that dies sooner than this did not get to serve: one such death in a row too many ends the service."""
 MOST_EARLY_DEATHS = 3
-LARGE = (
-    "_bentoml_impl.worker.service",
-    "fastapi",
-    "sqlalchemy",
-    "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "transformers.models.llama.modeling_llama",
-    "peft",
-    "serving.engine.torch_engine",
-    "serving.engine.auto_engine",
-    "gradio",
-)
-"""What takes long to import, in the order in which a worker needs it."""
 
 
 def main() -> None:
@@ -51,11 +34,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m serving", description="Serve the champion over HTTP.")
     parser.add_argument("--host", default=places.host)
     parser.add_argument("--port", type=int, default=places.port)
-    parser.add_argument(
-        "--unhurried",
-        action="store_true",
-        help="import the large libraries on what other programs leave of the processor; it answers later then",
-    )
     arguments = parser.parse_args()
     try:
         config.load()
@@ -66,7 +44,7 @@ def main() -> None:
     os.environ.update(places.model_copy(update={"host": arguments.host, "port": arguments.port}).as_env())
     os.environ.setdefault("BENTOML_HOME", str(places.home / "bentoml"))
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _metrics_folder(places.home, arguments.port))
-    sys.exit(supervise(listener, arguments.unhurried))
+    sys.exit(supervise(listener))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -77,8 +55,6 @@ def bind(host: str, port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections inherit it: else the small pieces of a stream wait 40 ms for the client to acknowledge the last one.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
@@ -88,11 +64,8 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def supervise(listener: socket.socket, unhurried: bool = False) -> int:
-    """Run a worker; start another one where it dies without having been told to. Returns the exit code.
-
-    unhurried: the first one gives way to others until it has imported what it needs.
-    """
+def supervise(listener: socket.socket) -> int:
+    """Run a worker; start another one where it dies without having been told to. Returns the exit code."""
     stopping, early = False, 0
     child = 0
 
@@ -108,8 +81,7 @@ def supervise(listener: socket.socket, unhurried: bool = False) -> int:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            work(listener, unhurried)
-        unhurried = False  # a later one is waited for
+            work(listener)
         _, status = os.waitpid(child, 0)
         child, code = 0, os.waitstatus_to_exitcode(status)
         if stopping or code == 0:
@@ -122,39 +94,17 @@ def supervise(listener: socket.socket, unhurried: bool = False) -> int:
         time.sleep(RESTART_SECONDS)
 
 
-def work(listener: socket.socket, unhurried: bool = False) -> None:
+def work(listener: socket.socket) -> None:
     """Become BentoML's worker. Never returns; dies with its parent, however that dies."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     end_with_parent()
     sys.path.insert(0, str(Path.cwd()))
-    if unhurried:
-        import_giving_way()
     from _bentoml_impl.worker.service import main as worker
 
     arguments = ["serving.service:Saqia", "--fd", str(listener.fileno()), "--service-name", "saqia"]
     worker(arguments, prog_name="serving")
     sys.exit(0)
-
-
-def import_giving_way() -> None:
-    """Import the worker's large libraries at the lowest priority (15 seconds of processor time).
-
-    A process that has lowered its priority may not raise it again. On Linux each thread has its own, and what a
-    thread has imported stays when it ends.
-    """
-    if sys.platform != "linux":
-        return
-
-    def run() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        for module in LARGE:
-            with contextlib.suppress(ImportError):  # whoever needs it says so
-                importlib.import_module(module)
-
-    thread = threading.Thread(target=run, name="imports")
-    thread.start()
-    thread.join()
 
 
 def _metrics_folder(home: Path, port: int) -> str:
