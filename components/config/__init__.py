@@ -1,0 +1,67 @@
+"""params.yaml as typed, validated settings.
+
+One file configures everything; DVC reads the same file, so a changed key reruns exactly
+the stages that name it. An unknown or impossible value is refused here, at once, with
+the key's full path and what is allowed. *Where* things are (databases, homes, ports) is
+not configuration of the result: it comes from environment variables, see `Places`.
+"""
+
+from components.config.data import (
+    ChampionReference,
+    CorpusSettings,
+    CurateSettings,
+    ExamplesSettings,
+    QualitySettings,
+    SnapshotReference,
+    TurnSettings,
+)
+from components.config.serving import (
+    CanarySettings,
+    ServingSettings,
+    UpstreamSettings,
+)
+from components.config.training import (
+    InstructSettings,
+    LoraSettings,
+    ModelSettings,
+    PretrainSettings,
+    TokenizerSettings,
+    TrainSettings,
+)
+from components.config.turning import (
+    EvaluateSettings,
+    ImproveSettings,
+    PromotionSettings,
+)
+from components.config.places import Places, places
+from components.config.section import Section
+from components.config.settings import ConfigError, Settings, load, parse
+
+__all__ = [
+    "CanarySettings",
+    "ChampionReference",
+    "ConfigError",
+    "CorpusSettings",
+    "CurateSettings",
+    "EvaluateSettings",
+    "ExamplesSettings",
+    "ImproveSettings",
+    "InstructSettings",
+    "LoraSettings",
+    "ModelSettings",
+    "Places",
+    "PretrainSettings",
+    "PromotionSettings",
+    "QualitySettings",
+    "Section",
+    "ServingSettings",
+    "Settings",
+    "SnapshotReference",
+    "TokenizerSettings",
+    "TrainSettings",
+    "TurnSettings",
+    "UpstreamSettings",
+    "load",
+    "parse",
+    "places",
+]

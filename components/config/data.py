@@ -1,0 +1,74 @@
+"""What is taught and tested on: rows, text, feedback, and the gate that they pass."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.config.section import Section
+
+
+class ExamplesSettings(Section):
+    """Sizes of the sets that a task's generator writes; `held_out_share` splits tasks that bring rows."""
+
+    train: int = Field(4000, ge=1)
+    test: int = Field(600, ge=1)
+    unseen: int = Field(600, ge=0)
+    new: int = Field(600, ge=0)
+    new_unseen: int = Field(600, ge=0)
+    traffic: int = Field(260, ge=0)
+    held_out_share: float = Field(0.15, gt=0, lt=0.9)
+
+
+class CorpusSettings(Section):
+    task: str = "intake"
+    documents: int = Field(24_000, ge=10)
+    instructions: int = Field(12_000, ge=1)
+    """Rows of instruction tuning: many distinct ones seen once teach more than few seen often."""
+
+
+class SnapshotReference(Section):
+    """One past turn's feedback: everything up to event `through`, with the digest of its content."""
+
+    through: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ChampionReference(Section):
+    version: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class TurnSettings(Section):
+    snapshots: tuple[SnapshotReference, ...] = ()
+    champion: ChampionReference | None = None
+
+
+class CurateSettings(Section):
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    regression_share: float = Field(0.25, ge=0, lt=1)
+    rater_share: float = Field(0.5, gt=0, le=1)
+    rater_free: int = Field(20, ge=0)
+    """Rows of a turn that anybody may give before `rater_share` bounds them."""
+    trusted_raters: tuple[str, ...] = ()
+    """People whom `rater_share` does not bound: the team's own."""
+    replay_rows: int = Field(300, ge=0)
+    """Rows of the task's own that are never taught: what replay must preserve (at most a fifth of them)."""
+    scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
+        "email",
+        "phone",
+        "id_number",
+    )
+    phone_regions: tuple[str, ...] = ("US", "GB")
+    """Countries (ISO 3166) whose national phone notation is recognised; numbers with + always are."""
+
+
+class QualitySettings(Section):
+    min_rows: int = Field(50, ge=1)
+    max_feedback_share: float = Field(0.5, ge=0, le=1)
+    max_label_share: float = Field(0.9, gt=0, le=1)
+    languages: tuple[str, ...] = ("en",)
+    """ISO 639-1 codes of the languages that questions (and answers in free text) are in; [] checks none."""
+    max_other_language: float = Field(0.05, ge=0, le=1)
+    """Share of the rows that may surely be in another language."""

@@ -1,0 +1,72 @@
+"""The base and what is made of it: tokenizer, pre-training, instruction tuning, a version."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.config.section import Section
+
+
+class ModelSettings(Section):
+    base: str = Field("local", min_length=1)
+    """`local`: the base pre-trained here. Otherwise a Hugging Face folder or a hub id."""
+    revision: str = "main"
+    """Commit, tag or branch of a hub id."""
+    context: int = Field(256, ge=32, le=131_072)
+    """Tokens of prompt and answer together."""
+
+
+class TokenizerSettings(Section):
+    vocab_size: int = Field(2048, ge=300, le=262_144)
+
+
+class PretrainSettings(Section):
+    hidden_size: int = Field(128, ge=16, multiple_of=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    steps: int = Field(500, ge=0)
+    """0 skips pre-training (random weights): for benchmarks that show what it is worth."""
+    batch_tokens: int = Field(2048, ge=64)
+    window: int = Field(128, ge=16)
+    """Tokens of one training window; at most model.context."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr: float = Field(0.02, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class InstructSettings(Section):
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(16, ge=1)
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr: float = Field(0.01, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class LoraSettings(Section):
+    r: int = Field(16, ge=1)
+    alpha: int = Field(64, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class TrainSettings(Section):
+    method: Literal["lora", "full", "freeze"] = "lora"
+    start: Literal["base", "champion"] = "base"
+    steps: int = Field(300, ge=1)
+    first_steps: int | None = Field(None, ge=1)
+    """Steps of the first version on a local base that was instruction-tuned on this very task. None: `steps`."""
+    batch_size: int = Field(16, ge=1)
+    lr: float = Field(2e-3, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    replay: int = Field(800, ge=0)
+    feedback_share: float = Field(0.3, ge=0, lt=1)
+    """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
+    lora: LoraSettings = LoraSettings()
+    freeze_top: int = Field(2, ge=1)
+    """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
+    checkpoint_every: int = Field(50, ge=1)
+    golden_prompts: int = Field(8, ge=1)
