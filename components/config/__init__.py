@@ -15,11 +15,14 @@ from components.config.data import (
     SnapshotReference,
     TurnSettings,
 )
+from components.config.places import Places, places
+from components.config.section import Section
 from components.config.serving import (
     CanarySettings,
     ServingSettings,
     UpstreamSettings,
 )
+from components.config.settings import ConfigError, Settings, load, parse
 from components.config.training import (
     InstructSettings,
     LoraSettings,
@@ -33,9 +36,6 @@ from components.config.turning import (
     ImproveSettings,
     PromotionSettings,
 )
-from components.config.places import Places, places
-from components.config.section import Section
-from components.config.settings import ConfigError, Settings, load, parse
 
 __all__ = [
     "CanarySettings",

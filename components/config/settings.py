@@ -15,6 +15,7 @@ from components.config.data import (
     QualitySettings,
     TurnSettings,
 )
+from components.config.section import Section
 from components.config.serving import (
     ServingSettings,
 )
@@ -30,7 +31,6 @@ from components.config.turning import (
     ImproveSettings,
     PromotionSettings,
 )
-from components.config.section import Section
 
 
 class ConfigError(ValueError):
