@@ -15,6 +15,7 @@ from components.config.data import (
     SnapshotReference,
     TurnSettings,
 )
+from components.config.people import ArenaSettings, ReviewSettings
 from components.config.places import Places, places
 from components.config.section import Section
 from components.config.serving import (
@@ -39,6 +40,7 @@ from components.config.turning import (
 )
 
 __all__ = [
+    "ArenaSettings",
     "CanarySettings",
     "ChampionReference",
     "ConfigError",
@@ -55,6 +57,7 @@ __all__ = [
     "PretrainSettings",
     "PromotionSettings",
     "QualitySettings",
+    "ReviewSettings",
     "Section",
     "ServingSettings",
     "Settings",

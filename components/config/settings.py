@@ -15,6 +15,7 @@ from components.config.data import (
     QualitySettings,
     TurnSettings,
 )
+from components.config.people import ArenaSettings, ReviewSettings
 from components.config.section import Section
 from components.config.serving import (
     ServingSettings,
@@ -56,6 +57,8 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     promotion: PromotionSettings = PromotionSettings()
     improve: ImproveSettings = ImproveSettings()
+    review: ReviewSettings = ReviewSettings()
+    arena: ArenaSettings = ArenaSettings()
     serving: ServingSettings = ServingSettings()
 
 
