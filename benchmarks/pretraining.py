@@ -1,11 +1,11 @@
 """What pre-training is worth: the same instruction tuning from random and from pre-trained weights.
 
-    python -m benchmarks.pretraining [--seeds 17 18]
+    python -m benchmarks.pretraining [--seeds 17 18] [--rows 500 2000] [--steps 400]
 
-Builds the local base twice per seed, with `pretrain.steps: 0` and as params.yaml says, in a
-temporary folder, and answers the corpus task's test sets with each. A base is compared at its
-own instruction tuning, and once more without pre-training but with the time that pre-training
-took spent on longer instruction tuning, so that the gain is not just that of more work.
+Builds the local base in a temporary folder, pre-trained as params.yaml says and with `pretrain.steps: 0`, and answers
+the corpus task's test sets with each: once with every row of instruction tuning that params.yaml asks for, and once
+with so few as `--rows` says, since few labelled rows are what pre-training is for. A base without pre-training is also
+tuned for longer, by as much processor time as pre-training took, so that a gain is not just that of more work.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import argparse
 import json
 import logging
 import os
+import random
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,62 +29,77 @@ from components.files import read_rows
 from components.schema import Example
 
 SETS = ("test", "unseen")
+ALL_ROWS = "instruct-all.jsonl"
+"""Every row of instruction tuning; instruct.jsonl holds those of the base at hand."""
 
 
-def build(settings: config.Settings) -> dict[str, float]:
-    """Build the base in the working directory; returns seconds of work and exact match per set."""
+def worked(stage: Callable[[config.Settings], None], settings: config.Settings) -> float:
+    """Run a stage; seconds of processor time that it took, of all its processes."""
+    before = os.times()
+    stage(settings)
+    after = os.times()
+    return sum(after[:4]) - sum(before[:4])
+
+
+def tuned(settings: config.Settings, rows: int) -> dict[str, float]:
+    """Tune the pre-trained weights of the working directory on so many rows; processor seconds, exact match per set."""
     from components.evaluation.generation import generate, load_merged
     from components.models import load_tokenizer
-    from components.pretraining.__main__ import REPORT as PRETRAIN_REPORT
-    from components.pretraining.__main__ import main as pretrain
-    from components.training.instruct import REPORT as INSTRUCT_REPORT
     from components.training.instruct import main as instruct
 
-    pretrain(settings)
-    instruct(settings)
-    before, after = (json.loads((report / "metrics.json").read_text()) for report in (PRETRAIN_REPORT, INSTRUCT_REPORT))
-    values: dict[str, float] = {
-        "pretrain_seconds": before["seconds"],
-        "instruct_seconds": after["seconds"],
-        "bits_per_byte": before["bits_per_byte"],
-    }
+    lines = (layout.CORPUS / ALL_ROWS).read_text(encoding="utf-8").splitlines(keepends=True)
+    chosen = random.Random(settings.seed).sample(lines, min(rows, len(lines)))
+    (layout.CORPUS / "instruct.jsonl").write_text("".join(chosen), encoding="utf-8")
+    values = {"rows": float(len(chosen)), "steps": float(settings.instruct.steps), "tuning": worked(instruct, settings)}
     described = task.load(settings.corpus.task)
     tokenizer, model = load_tokenizer(layout.BASE), load_merged(layout.BASE, None)
     for name in SETS:
-        rows = read_rows(layout.examples(described.name) / f"{name}.jsonl", Example)
+        tests = read_rows(layout.examples(described.name) / f"{name}.jsonl", Example)
         answers = generate(
             model,
-            [chat.prompt_ids(tokenizer, row.prompt) for row in rows],
+            [chat.prompt_ids(tokenizer, row.prompt) for row in tests],
             end=chat.end_of_turn_id(tokenizer),
             max_new_tokens=settings.evaluate.max_new_tokens,
         )
         texts = [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers]
-        values[name] = sum(text == row.answer for text, row in zip(texts, rows, strict=True)) / len(rows)
+        values[name] = sum(text == row.answer for text, row in zip(texts, tests, strict=True)) / len(tests)
     return values
 
 
-def compare(settings: config.Settings) -> list[tuple[str, dict[str, float]]]:
-    """Three bases of one seed: pre-trained, not, and not but tuned for as long as both took."""
-    with_it = build(settings)
+def compare(settings: config.Settings, sizes: Sequence[int]) -> list[tuple[str, dict[str, float]]]:
+    """For each number of rows three bases of one seed: pre-trained, not, and not but tuned for as long as both."""
+    from components.pretraining.__main__ import REPORT
+    from components.pretraining.__main__ import main as pretrain
+
+    found: list[tuple[str, dict[str, float]]] = []
+    spent = {"pretraining": worked(pretrain, settings)}
+    spent["bits"] = json.loads((REPORT / "metrics.json").read_text())["bits_per_byte"]
+    found += [("pre-trained", spent | tuned(settings, rows)) for rows in sizes]
     none = settings.model_copy(update={"pretrain": settings.pretrain.model_copy(update={"steps": 0})})
-    without = build(none)
-    share = (with_it["pretrain_seconds"] + with_it["instruct_seconds"]) / with_it["instruct_seconds"]
-    longer = settings.instruct.model_copy(update={"steps": round(settings.instruct.steps * share)})
-    longer_without = build(none.model_copy(update={"instruct": longer}))
-    return [
-        ("pre-trained, tuned", with_it),
-        ("not pre-trained, tuned", without),
-        ("not pre-trained, tuned for as long as both", longer_without),
-    ]
+    pretrain(none)
+    random_weights = {"pretraining": 0.0}
+    random_weights["bits"] = json.loads((REPORT / "metrics.json").read_text())["bits_per_byte"]
+    for rows, (_, with_it) in zip(sizes, list(found), strict=True):
+        share = 1 + with_it["pretraining"] / with_it["tuning"]
+        longer = settings.instruct.model_copy(update={"steps": round(settings.instruct.steps * share)})
+        found.append(("not pre-trained", random_weights | tuned(none, rows)))
+        found.append(
+            ("not, tuned as long as both", random_weights | tuned(none.model_copy(update={"instruct": longer}), rows))
+        )
+    return sorted(found, key=lambda one: one[1]["rows"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=layout.PARAMS)
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the seed in params.yaml")
+    parser.add_argument("--rows", type=int, nargs="*", default=[500], help="rows of instruction tuning, beside all")
+    parser.add_argument("--steps", type=int, help="of instruction tuning; default: as params.yaml says")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = config.load(arguments.params)
+    steps = arguments.steps or settings.instruct.steps
+    settings = settings.model_copy(update={"instruct": settings.instruct.model_copy(update={"steps": steps})})
     tasks = Path("tasks").resolve()
     results: list[tuple[int, str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -94,9 +111,10 @@ def main() -> None:
                 update={"seed": seed, "task": settings.corpus.task, "model": config.ModelSettings()}
             )
             prepare(seeded)
-            results += [(seed, name, values) for name, values in compare(seeded)]
+            sizes = [*arguments.rows, seeded.corpus.instructions]
+            results += [(seed, name, values) for name, values in compare(seeded, sizes)]
         os.chdir("/")
-    Console().print(table(results))
+    Console(width=130).print(table(results))
 
 
 def prepare(settings: config.Settings) -> None:
@@ -107,18 +125,22 @@ def prepare(settings: config.Settings) -> None:
 
     for stage in (examples, corpus, tokenizer):
         stage(settings)
+    (layout.CORPUS / "instruct.jsonl").rename(layout.CORPUS / ALL_ROWS)
 
 
 def table(results: list[tuple[int, str, dict[str, Any]]]) -> Table:
     """One line a base."""
-    shown = Table("seed", "base", "pre-training s", "tuning s", "bits a byte", *(f"exact, {name}" for name in SETS))
+    columns = ("seed", "rows", "base", "steps", "processor s, pre-training", "tuning", "bits a byte")
+    shown = Table(*columns, *(f"exact, {name}" for name in SETS))
     for seed, name, values in results:
         shown.add_row(
             str(seed),
+            f"{values['rows']:,.0f}",
             name,
-            f"{values['pretrain_seconds']:.0f}",
-            f"{values['instruct_seconds']:.0f}",
-            f"{values['bits_per_byte']:.2f}",
+            f"{values['steps']:.0f}",
+            f"{values['pretraining']:.0f}",
+            f"{values['tuning']:.0f}",
+            f"{values['bits']:.2f}",
             *(f"{values[each]:.3f}" for each in SETS),
         )
     return shown
