@@ -89,6 +89,10 @@ class Interaction(Record):
     latency_ms: float = Field(ge=0)
     parameters: dict[str, object] = {}
     """Sampling parameters as requested."""
+    logprob: float | None = None
+    """Mean log-probability of the answer's tokens in nats, where the engine had it: how sure the model was."""
+    valid: bool | None = None
+    """Is it a valid answer of the task? None where nobody has asked."""
 
 
 FeedbackKind = Literal["thumb_up", "thumb_down", "correction", "comment"]

@@ -15,11 +15,15 @@ from components.config.data import (
     SnapshotReference,
     TurnSettings,
 )
+from components.config.people import ArenaSettings, ReviewSettings
+from components.config.places import Places, places
+from components.config.section import Section
 from components.config.serving import (
     CanarySettings,
     ServingSettings,
     UpstreamSettings,
 )
+from components.config.settings import ConfigError, Settings, load, parse
 from components.config.training import (
     InstructSettings,
     LoraSettings,
@@ -33,11 +37,9 @@ from components.config.turning import (
     ImproveSettings,
     PromotionSettings,
 )
-from components.config.places import Places, places
-from components.config.section import Section
-from components.config.settings import ConfigError, Settings, load, parse
 
 __all__ = [
+    "ArenaSettings",
     "CanarySettings",
     "ChampionReference",
     "ConfigError",
@@ -53,6 +55,7 @@ __all__ = [
     "PretrainSettings",
     "PromotionSettings",
     "QualitySettings",
+    "ReviewSettings",
     "Section",
     "ServingSettings",
     "Settings",

@@ -15,6 +15,8 @@ from components.config.data import (
     QualitySettings,
     TurnSettings,
 )
+from components.config.people import ArenaSettings, ReviewSettings
+from components.config.section import Section
 from components.config.serving import (
     ServingSettings,
 )
@@ -30,7 +32,6 @@ from components.config.turning import (
     ImproveSettings,
     PromotionSettings,
 )
-from components.config.section import Section
 
 
 class ConfigError(ValueError):
@@ -56,6 +57,8 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     promotion: PromotionSettings = PromotionSettings()
     improve: ImproveSettings = ImproveSettings()
+    review: ReviewSettings = ReviewSettings()
+    arena: ArenaSettings = ArenaSettings()
     serving: ServingSettings = ServingSettings()
 
 

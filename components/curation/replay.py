@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from components.curation.near import NearIndex, question, question_key
-from components.curation.sides import fraction
+from components.feedback.draw import fraction
 from components.schema import Example
 
 MOST = 0.2

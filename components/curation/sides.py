@@ -14,10 +14,10 @@ limit or share is another assignment: then what was locked may be taught.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 from components.curation.near import NearIndex, question_key
+from components.feedback.draw import fraction
 
 Side = Literal["taught", "locked", "torn"]
 
@@ -54,9 +54,3 @@ class Sides:
 
     def _drawn(self, key: str) -> Side:
         return "locked" if fraction(self._seed, "side", key) < self._share else "taught"
-
-
-def fraction(seed: int, *parts: str) -> float:
-    """A number in [0, 1) that depends on seed and parts alone."""
-    digest = hashlib.sha256("\x1f".join((str(seed), *parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
 from components.feedback.database import StoreError
-from components.schema import Feedback, Interaction
+from components.schema import Feedback, Interaction, Message, content_id
 
 SAID = ("interaction_id", "rater", "kind", "correction", "comment")
 """What makes an event that comes again the same one."""
@@ -63,7 +63,8 @@ def append_answers(connection: sa.Connection, answers: Sequence[Answered]) -> li
         if one.id not in known:
             known[one.id] = content
             new.append(answer)
-            rows.append(one.model_dump(mode="json") | {"created_at": one.created_at, "answer": text})
+            stored = {"created_at": one.created_at, "answer": text, "question": question_id(one.messages)}
+            rows.append(one.model_dump(mode="json") | stored)
         same = known[one.id] == content
         outcomes.append(None if same else StoreError(f"interaction {one.id!r} is already stored with another content"))
     if rows:
@@ -79,7 +80,17 @@ def interactions(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Int
     """Those of the answers that are kept."""
     table = tables.interactions
     found = connection.execute(sa.select(table).where(table.c.id.in_(ids))).mappings()
-    return {row["id"]: Interaction.model_validate(dict(row)) for row in found}
+    return {row["id"]: as_interaction(row) for row in found}
+
+
+def as_interaction(row: Any) -> Interaction:
+    """A row of the table as the answer it holds."""
+    return Interaction.model_validate({key: row[key] for key in Interaction.model_fields})
+
+
+def question_id(messages: Sequence[Message]) -> str:
+    """Equal for the same conversation, whichever version was asked and with whatever system message."""
+    return content_id(*(text for m in messages if m.role != "system" for text in (m.role, m.content)))
 
 
 def append_feedback(connection: sa.Connection, said: Sequence[Sequence[Feedback]]) -> list[Noted | StoreError]:

@@ -28,6 +28,7 @@ from components.feedback.appending import (
     append_answers,
     append_feedback,
     as_feedback,
+    as_interaction,
     interactions,
 )
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
@@ -148,7 +149,7 @@ class Store:
             query = query.where(table.c.model_version == version)
         query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
         with reading(self._engine) as connection:
-            return [Interaction.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+            return [as_interaction(row) for row in connection.execute(query).mappings()]
 
     # What people said ------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -68,7 +69,11 @@ interactions = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("latency_ms", Float, nullable=False),
     Column("parameters", JSON, nullable=False),
+    Column("logprob", Float),
+    Column("valid", Boolean),
+    Column("question", String(16)),
     Index(None, "task", "created_at"),
+    Index(None, "task", "question"),
 )
 
 # SQLite numbers only an INTEGER primary key by itself; PostgreSQL wants 64 bits for a log that never ends.
@@ -144,4 +149,75 @@ answer_tables = Table(
     Column("columns", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("task", "schema_sha256"),
+)
+
+review_leases = Table(
+    "review_leases",
+    metadata,
+    Column("interaction_id", String(200), ForeignKey(interactions.c.id), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("reviewer", String(200), nullable=False),
+    Column("reason", String(30), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(200), nullable=False, unique=True),
+    Column("task", String(100), nullable=False),
+    Column("interaction_id", String(200), ForeignKey(interactions.c.id), nullable=False),
+    Column("reviewer", String(200), nullable=False),
+    Column("reason", String(30), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("correction", Text),
+    Column("comment", Text),
+    Column("gold", Boolean, nullable=False),
+    Column("event_id", String(200)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "task", "seq"),
+    Index(None, "interaction_id"),
+    sqlite_autoincrement=True,
+)
+
+gold_questions = Table(
+    "gold_questions",
+    metadata,
+    Column("interaction_id", String(200), ForeignKey(interactions.c.id), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("added_by", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+battles = Table(
+    "battles",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("messages", JSON, nullable=False),
+    Column("version_a", String(200), nullable=False),
+    Column("version_b", String(200), nullable=False),
+    Column("answer_a", Text, nullable=False),
+    Column("answer_b", Text, nullable=False),
+    Index(None, "task", "created_at"),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(200), nullable=False, unique=True),
+    Column("battle_id", String(200), ForeignKey(battles.c.id), nullable=False),
+    Column("voter", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("first", String(1), nullable=False),
+    Column("vote", String(20), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("battle_id", "voter", "first"),
+    sqlite_autoincrement=True,
 )

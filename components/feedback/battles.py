@@ -1,0 +1,225 @@
+"""Battles: two versions' answers to one prompt, and which of them people and judges prefer. Append-only.
+
+    battle = open_battle(store, "intake", messages, ("3", answer_3), ("4", answer_4))
+    first = first_for(battle.id, "ann")            # which side she sees first: "a" or "b", at random but repeatable
+    cast(store, battle.id, "ann", "person", by_place("first", first), first)
+
+Versions are names: a registered version's number, `base`, or what an external model is called.
+Which side is a and which is b says nothing: the order shown is drawn anew for each voter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import sqlalchemy as sa
+
+from components.feedback import tables
+from components.feedback.appending import storable
+from components.feedback.database import StoreError, reading, writing
+from components.feedback.draw import fraction
+from components.feedback.store import Store
+from components.schema import Message, Preference, Record, content_id
+
+Side = Literal["a", "b"]
+Choice = Literal["a", "b", "tie", "both_bad"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+Place = Literal["first", "second", "tie", "both_bad"]
+VoterKind = Literal["person", "judge"]
+
+
+class WrongVote(StoreError):
+    """The battle or the vote cannot be: the message says why."""
+
+
+class Battle(Record):
+    """One prompt and two answers to it."""
+
+    id: str
+    task: str
+    created_at: datetime
+    messages: tuple[Message, ...]
+    """The prompt, system message included."""
+    version_a: str
+    version_b: str
+    answer_a: str
+    answer_b: str
+
+
+class Vote(Record):
+    """What one person, or one judge in one order, said of one battle."""
+
+    id: str
+    battle_id: str
+    voter: str
+    """A person's name, or the judge's (its model)."""
+    kind: VoterKind
+    first: Side
+    """Which answer was shown first."""
+    vote: Choice
+    """`a` and `b` are the battle's sides, wherever they were shown."""
+    created_at: datetime
+
+
+class Fought(Record):
+    """A battle with its votes, oldest first."""
+
+    battle: Battle
+    votes: tuple[Vote, ...]
+
+
+def open_battle(store: Store, task: str, messages: Sequence[Message], a: tuple[str, str], b: tuple[str, str]) -> Battle:
+    """Keep two versions' answers to one prompt, to be voted on; the same two again are the same battle.
+
+    Args:
+        a, b: version and its answer. Given the other way round it is the same battle: what is kept as a and
+            what as b is drawn from the content.
+
+    Raises:
+        WrongVote: both are of the same version.
+    """
+    if a[0] == b[0]:
+        raise WrongVote(f"a battle needs two versions, and both answers are by {a[0]!r}")
+    one, other = sorted([a, b])
+    id = content_id("battle", task, *(m.role + m.content for m in messages), *one, *other)
+    if fraction(0, "sides", id) < 0.5:
+        one, other = other, one
+    table = tables.battles
+    battle = Battle(
+        id=f"battle-{id}",
+        task=task,
+        created_at=datetime.now(UTC),
+        messages=tuple(m.model_copy(update={"content": storable(m.content)}) for m in messages),
+        version_a=one[0],
+        version_b=other[0],
+        answer_a=storable(one[1]),
+        answer_b=storable(other[1]),
+    )
+    with writing(store.engine) as connection:
+        known = _battle(connection, battle.id)
+        if known is not None:
+            return known
+        values = battle.model_dump(mode="json") | {"created_at": battle.created_at}
+        connection.execute(sa.insert(table), values)
+    return battle
+
+
+def first_for(battle_id: str, voter: str) -> Side:
+    """Which side this voter is shown first: at random, and the same whenever it is asked (a reloaded page)."""
+    return "a" if fraction(0, "first", battle_id, voter) < 0.5 else "b"
+
+
+def by_place(place: Place, first: Side) -> Choice:
+    """A vote for what was shown first or second as a vote for a side."""
+    match place:
+        case "first":
+            return first
+        case "second":
+            return "b" if first == "a" else "a"
+        case _:
+            return place
+
+
+def cast(store: Store, battle_id: str, voter: str, kind: VoterKind, vote: Choice, first: Side) -> Vote:
+    """Write down a vote; on disk when this returns. The same vote again changes nothing.
+
+    A person votes once on a battle; a judge once in each order, which is how its consistency is known.
+
+    Raises:
+        WrongVote: there is no such battle, or this voter has said something else about it already.
+    """
+    if vote not in CHOICES:
+        raise WrongVote(f"{vote!r} is no vote; votes: {', '.join(CHOICES)}")
+    table = tables.votes
+    with writing(store.engine) as connection:
+        if _battle(connection, battle_id) is None:
+            raise WrongVote(f"there is no battle {battle_id!r}")
+        query = sa.select(table).where(table.c.battle_id == battle_id, table.c.voter == voter).order_by(table.c.seq)
+        before = [_vote(row) for row in connection.execute(query).mappings()]
+        same = next((known for known in before if kind == "person" or known.first == first), None)
+        if same is not None:
+            if (same.vote, same.kind) != (vote, kind):
+                raise WrongVote(f"{voter} has voted {same.vote!r} on this battle already; votes are not changed")
+            return same
+        said = Vote(
+            id=f"vote-{content_id(battle_id, voter, first)}",
+            battle_id=battle_id,
+            voter=voter,
+            kind=kind,
+            first=first,
+            vote=vote,
+            created_at=datetime.now(UTC),
+        )
+        connection.execute(sa.insert(table), said.model_dump())
+    return said
+
+
+def battle(store: Store, id: str) -> Battle | None:
+    """One battle."""
+    with reading(store.engine) as connection:
+        return _battle(connection, id)
+
+
+def battles(store: Store, task: str) -> list[Fought]:
+    """Every battle of a task with its votes, oldest first: all that a leaderboard is computed from."""
+    table, said = tables.battles, tables.votes
+    with reading(store.engine) as connection:
+        query = sa.select(table).where(table.c.task == task).order_by(table.c.created_at, table.c.id)
+        fought = [_as_battle(row) for row in connection.execute(query).mappings()]
+        votes: dict[str, list[Vote]] = {one.id: [] for one in fought}
+        query = sa.select(said).join_from(said, table).where(table.c.task == task).order_by(said.c.seq)
+        for row in connection.execute(query).mappings():
+            votes[row["battle_id"]].append(_vote(row))
+    return [Fought(battle=one, votes=tuple(votes[one.id])) for one in fought]
+
+
+def preferences(fought: Sequence[Fought], judges: Sequence[str] = ()) -> list[Preference]:
+    """The votes for one side as training pairs, one a vote; ties and `both_bad` prefer nothing.
+
+    Args:
+        judges: those whose votes count (`components.evaluation.judges`). A judge that votes for different
+            sides in the two orders prefers nothing, and one that agrees with itself gives one pair.
+    """
+    found: list[Preference] = []
+    for one in fought:
+        seen: dict[str, set[Choice]] = {}
+        for vote in one.votes:
+            seen.setdefault(vote.voter, set()).add(vote.vote)
+        told: set[str] = set()
+        for vote in one.votes:
+            if vote.kind == "judge" and (vote.voter not in judges or len(seen[vote.voter]) > 1):
+                continue
+            if vote.vote in ("a", "b") and vote.voter not in told:
+                told.add(vote.voter)
+                found.append(_preference(one.battle, vote))
+    return found
+
+
+def _preference(of: Battle, vote: Vote) -> Preference:
+    a, b = (of.version_a, of.answer_a), (of.version_b, of.answer_b)
+    chosen, rejected = (a, b) if vote.vote == "a" else (b, a)
+    return Preference(
+        id=content_id("preference", of.id, vote.voter),
+        prompt=of.messages,
+        chosen=chosen[1],
+        rejected=rejected[1],
+        source="human" if vote.kind == "person" else "ai",
+        rater=vote.voter,
+        chosen_version=chosen[0],
+        rejected_version=rejected[0],
+    )
+
+
+def _battle(connection: sa.Connection, id: str) -> Battle | None:
+    row = connection.execute(sa.select(tables.battles).where(tables.battles.c.id == id)).mappings().first()
+    return None if row is None else _as_battle(row)
+
+
+def _as_battle(row: Any) -> Battle:
+    return Battle.model_validate({key: row[key] for key in Battle.model_fields})
+
+
+def _vote(row: Any) -> Vote:
+    return Vote.model_validate({key: row[key] for key in Vote.model_fields})

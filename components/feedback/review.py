@@ -1,0 +1,415 @@
+"""The review queue: what waits for a look, one item to one person at a time, and what became of their looks.
+
+    queue = ReviewQueue(store, task, settings)
+    item = queue.take("ann")                       # nobody else gets it while her lease lives
+    queue.look("ann", item.interaction.id, "fix", correction="…")
+
+A look is an append-only event of its own; in the same transaction it becomes feedback like any
+other (accept: thumb up, fix: correction, reject: thumb down), so triage and curation need to know
+nothing of queues.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from components.config import Settings
+from components.feedback import tables, waiting
+from components.feedback.agreement import Agreement, cohens_kappa
+from components.feedback.appending import append_feedback, interactions, storable
+from components.feedback.database import StoreError, reading, writing
+from components.feedback.draw import fraction
+from components.feedback.store import Store
+from components.feedback.waiting import REASONS, Action, Answer, Look, Reason
+from components.schema import Feedback, FeedbackKind, Interaction, Record
+from components.task import Task
+
+__all__ = ["Action", "Estimate", "Item", "LeaseLost", "Look", "Reason", "ReviewQueue", "WrongLook"]
+
+KINDS: dict[Action, FeedbackKind] = {"accept": "thumb_up", "fix": "correction", "reject": "thumb_down"}
+"""What a look becomes; a skip becomes nothing."""
+
+
+class LeaseLost(StoreError):
+    """Somebody else has the item open, or it was never taken: take another."""
+
+
+class WrongLook(StoreError):
+    """The look does not hold together: a fix without a valid answer, say."""
+
+
+class Item(Record):
+    """One answer to look at. It does not tell what other reviewers found, nor whether the answer is known."""
+
+    interaction: Interaction
+    reason: Reason
+    detail: str
+    """Why it waits, in words."""
+    said: tuple[Feedback, ...]
+    """What users said about it, oldest first; reviewers' own looks left out."""
+    proposal: str | None = None
+    """A right answer that somebody wrote and nobody has confirmed: shown as a proposal only."""
+    proposed_by: str | None = None
+    expires_at: datetime | None = None
+    """Until when the item is kept from others; None where it was only shown, not taken."""
+
+
+class Estimate(Record):
+    """How often answers are wrong, from the random sample alone."""
+
+    looked_at: int
+    wrong: int
+    skipped: int
+    """Drawn, but nobody could say."""
+    waiting: int
+    """Drawn and not looked at yet."""
+    rate: float | None
+    """wrong / looked_at; None without any."""
+    lower: float
+    upper: float
+    """Wilson's 95 % interval."""
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    answers: list[Answer]
+    looks: int
+    """Looks of the task so far, gold ones left out."""
+
+
+class ReviewQueue:
+    """The queue of one task. Cheap to make; holds no connection and no state, so any process may have one."""
+
+    def __init__(self, store: Store, task: Task, settings: Settings) -> None:
+        self._store = store
+        self._engine = store.engine
+        self._task = task
+        self._settings = settings.review
+        self._seed = settings.seed
+
+    # What waits ------------------------------------------------------------------------
+
+    def waiting(self) -> dict[Reason, int]:
+        """How many items wait for anybody's look, by reason, in the order of looking; every reason is a key."""
+        counts = Counter(answer.reason for answer in self._snapshot().answers if answer.waits())
+        return {reason: counts[reason] for reason in REASONS}
+
+    def items(self, limit: int = 50, reviewer: str | None = None) -> list[Item]:
+        """The next items without taking them; for `reviewer`, only those that may be shown to them."""
+        snapshot = self._snapshot()
+        found = [
+            a for a in _ordered(snapshot, self._settings.sample_every) if reviewer is None or a.waits_for(reviewer)
+        ]
+        with reading(self._engine) as connection:
+            served = interactions(connection, [answer.id for answer in found[:limit]])
+        return [_item(served[answer.id], answer) for answer in found[:limit]]
+
+    def take(self, reviewer: str) -> Item | None:
+        """The next item for a reviewer, theirs alone until `lease_minutes` have passed; None where nothing waits.
+
+        Who has an item open already gets the same one again (a reloaded page), with a new lease. Thumbs down
+        come first, see `components.feedback.waiting`; every `sample_every`-th look goes to the random sample,
+        and a share `gold` of a reviewer's looks to a question whose answer is known, which looks like any other.
+        """
+        snapshot = self._snapshot()
+        mine = [a for a in _ordered(snapshot, self._settings.sample_every) if a.waits_for(reviewer)]
+        looks = {answer.id: len(answer.judged) for answer in snapshot.answers}
+        now = datetime.now(UTC)
+        until = now + timedelta(minutes=self._settings.lease_minutes)
+        leases = tables.review_leases
+        with writing(self._engine) as connection:
+            connection.execute(sa.delete(leases).where(leases.c.task == self._task.name, leases.c.expires_at <= now))
+            held = list(connection.execute(sa.select(leases).where(leases.c.task == self._task.name)).mappings())
+            own = next((lease for lease in held if lease["reviewer"] == reviewer), None)
+            if own is not None:
+                of = leases.c.interaction_id == own["interaction_id"]
+                connection.execute(sa.update(leases).where(of).values(expires_at=until))
+                chosen, reason, detail = own["interaction_id"], own["reason"], own["detail"]
+            else:
+                taken = {lease["interaction_id"] for lease in held}
+                found = self._gold_for(connection, reviewer, taken) or self._first(connection, mine, taken, looks)
+                if found is None:
+                    return None
+                chosen, reason, detail = found
+                values: dict[str, object] = {"interaction_id": chosen, "task": self._task.name, "reviewer": reviewer}
+                values |= {"reason": reason, "detail": detail, "opened_at": now, "expires_at": until}
+                connection.execute(sa.insert(leases), values)
+            served = interactions(connection, [chosen])[chosen]
+        answer = next((a for a in snapshot.answers if a.id == chosen), None)
+        shown = _item(served, answer or Answer(chosen, served.created_at, served.model_version, None, None, None, ""))
+        return shown.model_copy(update={"reason": reason, "detail": detail, "expires_at": until})
+
+    def release(self, reviewer: str, interaction_id: str) -> None:
+        """Give an item back without a look; nothing happens where it is not theirs."""
+        lease = tables.review_leases
+        of = sa.and_(lease.c.interaction_id == interaction_id, lease.c.reviewer == reviewer)
+        with writing(self._engine) as connection:
+            connection.execute(sa.delete(lease).where(of))
+
+    def open_items(self) -> dict[str, str]:
+        """Interaction id → reviewer who has it open now."""
+        lease = tables.review_leases.c
+        query = sa.select(lease.interaction_id, lease.reviewer)
+        with reading(self._engine) as connection:
+            here = query.where(lease.task == self._task.name, lease.expires_at > datetime.now(UTC))
+            return dict(connection.execute(here).tuples().all())
+
+    def _snapshot(self) -> _Snapshot:
+        with reading(self._engine) as connection:
+            answers = waiting.read(connection, self._task.name, self._settings.recent)
+            count = sa.select(sa.func.count()).where(
+                tables.looks.c.task == self._task.name, tables.looks.c.gold.is_(False)
+            )
+            looks = connection.execute(count).scalar() or 0
+        waiting.weigh(answers, self._settings, self._seed, {}, self.canonical)
+        return _Snapshot(answers, looks)
+
+    def _first(
+        self, connection: sa.Connection, answers: Sequence[Answer], taken: set[str], looks: dict[str, int]
+    ) -> tuple[str, Reason, str] | None:
+        """The first that nobody has open and nobody has looked at since the snapshot."""
+        for answer in answers:
+            if answer.id in taken or answer.reason is None:
+                continue
+            now = waiting.looks_at(connection, answer.id)
+            if len([look for look in now if look.action != "skip"]) == looks[answer.id]:
+                return answer.id, answer.reason, answer.detail
+        return None
+
+    # Looks -----------------------------------------------------------------------------
+
+    def look(
+        self,
+        reviewer: str,
+        interaction_id: str,
+        action: Action,
+        correction: str | None = None,
+        comment: str | None = None,
+    ) -> Look:
+        """Write down what a reviewer found; on disk, and feedback, when this returns.
+
+        The same look again changes nothing (a double click). Another look by the same reviewer at the same
+        answer is an edit: a new event, and the later one counts.
+
+        Raises:
+            LeaseLost: somebody else has the item open, or it was never taken.
+            WrongLook: a fix without a valid right answer, or a right answer with another action.
+        """
+        right = self._checked(action, correction)
+        comment = storable((comment or "").strip()) or None
+        with writing(self._engine) as connection:
+            lease, before = self._may_look(connection, reviewer, interaction_id)
+            if before is not None and (before.action, before.correction, before.comment) == (action, right, comment):
+                self._let_go(connection, interaction_id, reviewer)
+                return before
+            is_gold = self._gold_answer(connection, interaction_id) is not None
+            look = Look(
+                id=f"look-{secrets.token_hex(12)}",
+                interaction_id=interaction_id,
+                reviewer=reviewer,
+                reason=lease["reason"] if lease is not None else before.reason if before is not None else "sample",
+                action=action,
+                correction=right,
+                comment=comment,
+                gold=is_gold,
+                event_id=None if is_gold or action == "skip" else f"fb-{secrets.token_hex(16)}",
+                created_at=datetime.now(UTC),
+            )
+            if look.event_id is not None:
+                outcome = append_feedback(connection, [[_event(look)]])[0]
+                if isinstance(outcome, StoreError):
+                    raise outcome
+            connection.execute(sa.insert(tables.looks), look.model_dump() | {"task": self._task.name})
+            self._let_go(connection, interaction_id, reviewer)
+        return look
+
+    def looks(self, limit: int = 100, reviewer: str | None = None) -> list[Look]:
+        """The newest looks, newest first."""
+        table = tables.looks
+        query = sa.select(table).where(table.c.task == self._task.name).order_by(table.c.seq.desc()).limit(limit)
+        if reviewer is not None:
+            query = query.where(table.c.reviewer == reviewer)
+        with reading(self._engine) as connection:
+            return [waiting.as_look(row) for row in connection.execute(query).mappings()]
+
+    def canonical(self, answer: str) -> str:
+        """The form in which answers are compared: the task's, or the text itself where it is no valid answer."""
+        return answer.strip() if self._task.parse(answer) is None else self._task.normalise(answer)
+
+    def _checked(self, action: Action, correction: str | None) -> str | None:
+        if action != "fix":
+            if correction is not None:
+                raise WrongLook(f"a right answer goes with action fix, not with {action}")
+            return None
+        if correction is None or not correction.strip():
+            raise WrongLook("a fix needs the right answer")
+        if self._task.parse(correction) is None:
+            raise WrongLook(f"this is no valid answer of task {self._task.name!r}: {correction[:120]!r}")
+        return storable(self._task.normalise(correction) if self._task.answer == "json" else correction.strip())
+
+    def _may_look(
+        self, connection: sa.Connection, reviewer: str, interaction_id: str
+    ) -> tuple[Any | None, Look | None]:
+        """The reviewer's lease and their look before this one.
+
+        Raises:
+            LeaseLost
+        """
+        lease, now = tables.review_leases, datetime.now(UTC)
+        held = connection.execute(sa.select(lease).where(lease.c.interaction_id == interaction_id)).mappings().first()
+        if held is not None and held["reviewer"] != reviewer and held["expires_at"] > now:
+            raise LeaseLost(f"{held['reviewer']} has this answer open now: take the next one")
+        mine = held if held is not None and held["reviewer"] == reviewer else None
+        before = [look for look in waiting.looks_at(connection, interaction_id) if look.reviewer == reviewer]
+        if mine is None and not before:
+            raise LeaseLost("this answer is not open for you any more: take the next one")
+        return mine, before[-1] if before else None
+
+    def _let_go(self, connection: sa.Connection, interaction_id: str, reviewer: str) -> None:
+        lease = tables.review_leases
+        of = sa.and_(lease.c.interaction_id == interaction_id, lease.c.reviewer == reviewer)
+        connection.execute(sa.delete(lease).where(of))
+
+    # Questions whose answer is known -----------------------------------------------------
+
+    def add_gold(self, interaction_id: str, answer: str, added_by: str) -> None:
+        """Make a served answer a gold question: it is put among reviewers' items to see how far they can be trusted.
+
+        Looks at it teach nothing. It stays one for good.
+
+        Raises:
+            WrongLook: no such answer was served for this task, the known answer is no valid one, or it is known
+                already to be another.
+        """
+        right = self._checked("fix", answer)
+        with writing(self._engine) as connection:
+            served = interactions(connection, [interaction_id]).get(interaction_id)
+            if served is None or served.task != self._task.name:
+                raise WrongLook(f"no answer with id {interaction_id!r} was served for task {self._task.name!r}")
+            known = self._gold_answer(connection, interaction_id)
+            if known is not None and known != right:
+                raise WrongLook(f"{interaction_id!r} is a gold question already, with another answer")
+            if known is None:
+                values: dict[str, object] = {"interaction_id": interaction_id, "task": self._task.name}
+                values |= {"answer": right, "added_by": added_by, "created_at": datetime.now(UTC)}
+                connection.execute(sa.insert(tables.gold_questions), values)
+
+    def gold(self) -> dict[str, str]:
+        """Interaction id → known answer, of every gold question of the task."""
+        table = tables.gold_questions.c
+        with reading(self._engine) as connection:
+            query = sa.select(table.interaction_id, table.answer).where(table.task == self._task.name)
+            return dict(connection.execute(query.order_by(table.interaction_id)).tuples().all())
+
+    def _gold_answer(self, connection: sa.Connection, interaction_id: str) -> str | None:
+        table = tables.gold_questions.c
+        found = connection.execute(sa.select(table.answer).where(table.interaction_id == interaction_id)).scalar()
+        return None if found is None else str(found)
+
+    def _gold_for(self, connection: sa.Connection, reviewer: str, taken: set[str]) -> tuple[str, Reason, str] | None:
+        """A gold question for this look, by a seeded draw; it poses as one of the random sample."""
+        table, look = tables.gold_questions.c, tables.looks.c
+        mine = sa.select(look.interaction_id).where(look.reviewer == reviewer, look.task == self._task.name)
+        number = connection.execute(sa.select(sa.func.count()).select_from(mine.subquery())).scalar() or 0
+        if fraction(self._seed, "gold", reviewer, str(number)) >= self._settings.gold:
+            return None
+        query = sa.select(table.interaction_id).where(table.task == self._task.name, table.interaction_id.not_in(mine))
+        unseen = [id for id in connection.execute(query).scalars() if id not in taken]
+        if not unseen:
+            return None
+        return min(unseen, key=lambda id: fraction(self._seed, "gold", reviewer, id)), "sample", "drawn at random"
+
+    # What the looks say ------------------------------------------------------------------
+
+    def agreement(self) -> Agreement:
+        """Of answers that two people looked at, how far they agree on right (accept) or wrong (fix, reject)."""
+        with reading(self._engine) as connection:
+            looks = waiting.looks_of(connection, self._task.name)
+        pairs = []
+        for of in looks.values():
+            said = [look.action == "accept" for look in of if look.action != "skip"]
+            if len(said) > 1:
+                pairs.append((said[0], said[1]))
+        return cohens_kappa(pairs)
+
+    def estimate(self, version: str | None = None) -> Estimate:
+        """How often answers are wrong, of one version or all, from the random sample.
+
+        Only the oldest part of the sample counts, up to the first drawn answer that still waits: what is looked
+        at out of turn, because somebody complained, would make the rest look better than it is.
+        """
+        drawn = [a for a in self._snapshot().answers if a.sampled and version in (None, a.version)]
+        drawn.sort(key=lambda answer: (answer.created_at, answer.id))
+        settled = next((n for n, answer in enumerate(drawn) if not answer.looks), len(drawn))
+        verdicts = [answer.judged[0].action != "accept" for answer in drawn[:settled] if answer.judged]
+        lower, upper = wilson(sum(verdicts), len(verdicts))
+        return Estimate(
+            looked_at=len(verdicts),
+            wrong=sum(verdicts),
+            skipped=settled - len(verdicts),
+            waiting=len(drawn) - settled,
+            rate=sum(verdicts) / len(verdicts) if verdicts else None,
+            lower=lower,
+            upper=upper,
+        )
+
+
+def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927); (0, 1) where nothing is known. z: 95 % by default."""
+    if of == 0:
+        return 0.0, 1.0
+    share, unit = hits / of, z * z / of
+    middle = (share + unit / 2) / (1 + unit)
+    half = z * (share * (1 - share) / of + unit / of / 4) ** 0.5 / (1 + unit)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _ordered(snapshot: _Snapshot, sample_every: int) -> list[Answer]:
+    """What waits, in the order in which it is looked at."""
+    waits = [answer for answer in snapshot.answers if answer.waits()]
+    oldest = sorted(waits, key=lambda answer: (answer.created_at, answer.id))
+
+    def urgency(answer: Answer) -> tuple[int, float]:
+        reason = answer.reason or "sample"
+        sure = answer.logprob if reason == "low_confidence" and answer.logprob is not None else 0.0
+        return REASONS.index(reason), sure
+
+    urgent = sorted(oldest, key=urgency)
+    if (snapshot.looks + 1) % sample_every:
+        return urgent
+    return [*(answer for answer in oldest if answer.sampled), *(answer for answer in urgent if not answer.sampled)]
+
+
+def _item(served: Interaction, answer: Answer) -> Item:
+    own = {look.event_id for look in answer.looks}
+    said = tuple(event for event in answer.said if event.id not in own)
+    proposed = next((event for event in reversed(said) if event.kind == "correction"), None)
+    return Item(
+        interaction=served,
+        reason=answer.reason or "sample",
+        detail=answer.detail or "drawn at random",
+        said=said,
+        proposal=None if proposed is None else proposed.correction,
+        proposed_by=None if proposed is None else proposed.rater,
+    )
+
+
+def _event(look: Look) -> Feedback:
+    assert look.event_id is not None
+    return Feedback(
+        id=look.event_id,
+        interaction_id=look.interaction_id,
+        created_at=look.created_at,
+        rater=look.reviewer,
+        kind=KINDS[look.action],
+        correction=look.correction,
+        comment=look.comment,
+        idempotency_key=look.id,
+    )
