@@ -33,12 +33,15 @@ class Live:
         champion: Source | None,
         changes: dict[str, object] | None = None,
         name: str = "intake",
+        curate: dict[str, object] | None = None,
         **serving: object,
     ) -> None:
         self.champion = champion
         self.registered: dict[str, Source] = {}
         """What the registry would say of a number or alias."""
-        settings = config.parse({"threads": 1, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}})
+        settings = config.parse(
+            {"threads": 1, "curate": curate or {}, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}}
+        )
         the_task = task.load(name).model_copy(update=changes or {})
         versions = Versions(the_task.name)
         self.canary: Source | None = None
