@@ -110,6 +110,8 @@ class Feedback(Record):
     comment: str | None = None
     idempotency_key: str | None = None
     """A retried request with the same key is stored once."""
+    key: str | None = None
+    """Id of the API key that the request came with, where it came with one."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Feedback:

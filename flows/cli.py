@@ -267,6 +267,44 @@ def revoke_key(which: Annotated[str, typer.Argument(help="A key's id or name.")]
     keys.revoke(places, which)
 
 
+feedback_app = typer.Typer(no_args_is_help=True, help="What people said, from files and into them.")
+app.add_typer(feedback_app, name="feedback", rich_help_panel="The wheel")
+FeedbackFormat = Annotated[
+    str | None, typer.Option("--format", help="jsonl, parquet, argilla or label-studio [default: by the file's name].")
+]
+
+
+@feedback_app.command("import")
+def import_feedback(
+    file: Annotated[Path, typer.Argument(help="JSON lines, Parquet, or JSON of Argilla or Label Studio.")],
+    task: TaskOption = None,
+    form: FeedbackFormat = None,
+) -> None:
+    """Read thumbs, corrections and comments from a file; reading it again changes nothing.
+
+    Every row that is refused is named with its line and reason, and the exit code is then 1.
+    """
+    file = file.resolve()
+    root, places = _enter()
+    from flows.feedback import bring_in
+
+    raise typer.Exit(0 if bring_in(root, places, task, file, form) else 1)
+
+
+@feedback_app.command("export")
+def export_feedback(
+    file: Annotated[Path, typer.Argument(help="Where to; its name says the format: .jsonl, .parquet.")],
+    task: TaskOption = None,
+    form: FeedbackFormat = None,
+) -> None:
+    """Write a task's feedback to a file, each event with the answer it speaks of."""
+    file = file.resolve()
+    root, places = _enter()
+    from flows.feedback import take_out
+
+    take_out(root, places, task, file, form)
+
+
 def _enter(**ports: int | None) -> tuple[Path, Places]:
     """The project's root and places, with this process's environment set before anything reads it."""
     from components import config

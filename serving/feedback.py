@@ -32,6 +32,8 @@ class Said:
     comment: str | None = None
     rater: str = "anonymous"
     idempotency_key: str | None = None
+    key: str | None = None
+    """Id of the API key it came with."""
 
 
 def checked_correction(task: Task, correction: str) -> str:
@@ -87,6 +89,7 @@ def events_of(task: Task, said: Said) -> list[Feedback]:
             correction=right,
             comment=comment or None,
             idempotency_key=f"{key}:{kind}" if key and len(events) > 1 else key,
+            key=said.key,
         )
         for kind, right, comment in events
     ]

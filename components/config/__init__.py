@@ -13,6 +13,7 @@ from components.config.data import (
     ExamplesSettings,
     QualitySettings,
     SnapshotReference,
+    TrustSettings,
     TurnSettings,
 )
 from components.config.people import ArenaSettings, ReviewSettings
@@ -64,6 +65,7 @@ __all__ = [
     "SnapshotReference",
     "TokenizerSettings",
     "TrainSettings",
+    "TrustSettings",
     "TurnSettings",
     "UpstreamSettings",
     "load",

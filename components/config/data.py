@@ -45,6 +45,18 @@ class TurnSettings(Section):
     champion: ChampionReference | None = None
 
 
+class TrustSettings(Section):
+    """What keeps feedback from training until a person has looked at it (components/feedback/suspicion.py)."""
+
+    burst_events: int = Field(120, ge=1)
+    """More right answers of one rater within `burst_seconds` than a person can have thought about."""
+    burst_seconds: float = Field(60, gt=0)
+    same_answer: int = Field(10, ge=1)
+    """More different questions than one rater's same correction can be right for; label tasks have no bound."""
+    min_reputation: float = Field(0.5, ge=0, le=1)
+    """Least agreement with trusted people or others; below counts only what is surely below. 0 asks for none."""
+
+
 class CurateSettings(Section):
     near_duplicate: float = Field(0.8, gt=0, le=1)
     regression_share: float = Field(0.25, ge=0, lt=1)
@@ -52,7 +64,8 @@ class CurateSettings(Section):
     rater_free: int = Field(20, ge=0)
     """Rows of a turn that anybody may give before `rater_share` bounds them."""
     trusted_raters: tuple[str, ...] = ()
-    """People whom `rater_share` does not bound: the team's own."""
+    """The team's own: `rater_share` does not bound them, their word stands, and they may set gold questions."""
+    trust: TrustSettings = TrustSettings()
     replay_rows: int = Field(300, ge=0)
     """Rows of the task's own that are never taught: what replay must preserve (at most a fifth of them)."""
     scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (

@@ -1,7 +1,7 @@
 """The whole of curation as one function from rows to rows: read it from top to bottom.
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
-corrected feedback, sampled. Feedback, turn by turn: clean, triage, settle with earlier
+corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
 turns, rater cap, taught or locked.
 """
 
@@ -21,7 +21,8 @@ from components.curation.near import NearIndex, asked, question, question_key
 from components.curation.replay import held_back, sample
 from components.curation.settled import Body, Settled
 from components.curation.sides import Sides
-from components.feedback.triage import drop, triage
+from components.feedback.suspicion import suspicions
+from components.feedback.triage import drop, quarantine, triage
 from components.schema import Dropped, Example, FeedbackRow, Message, Preference, content_id
 from components.task import Task
 
@@ -134,8 +135,13 @@ def _feedback(
 ) -> _Feedback:
     """Every turn's events, each turn seeing only itself and the turns before it."""
     ledger = Ledger("feedback", sum(len(rows) for rows in snapshots))
-    body = Body(settings.near_duplicate, any_answer=task.answer == "text")
+    body = Body(settings.near_duplicate, any_answer=task.answer == "text", trusted=settings.trusted_raters)
     review: list[FeedbackRow] = []
+    before: list[FeedbackRow] = []
+
+    def key(row: FeedbackRow) -> str:
+        return question_key(asked(row.messages))
+
     for turn, events in enumerate(snapshots, 1):
         cleaned: list[FeedbackRow] = []
         for event in events:
@@ -143,7 +149,11 @@ def _feedback(
             ledger.change(changes)
             cleaned.append(row)
             sides.assign(asked(row.messages))
-        sorted_out = triage(cleaned, cleaner.canonical, lambda row: question_key(asked(row.messages)))
+        # Of the events as they were said: cleaning would take hidden characters away.
+        doubted = suspicions(events, before, task, settings.trust, settings.trusted_raters, cleaner.canonical, key)
+        before += events
+        ledger.remove(quarantine(row, doubted[row.event_id], "suspicion") for row in cleaned if row.event_id in doubted)
+        sorted_out = triage([row for row in cleaned if row.event_id not in doubted], cleaner.canonical, key)
         ledger.remove(sorted_out.dropped)
         review += sorted_out.review
         fitting = []

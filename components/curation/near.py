@@ -6,23 +6,15 @@ call the same texts near.
 
 from __future__ import annotations
 
-from components.examples.similarity import Neighbours, shingles, words
-from components.schema import Example, Message
+from components.examples.similarity import Neighbours, asked, question_key, shingles
+from components.schema import Example
 
-
-def asked(messages: tuple[Message, ...]) -> str:
-    """The text that two conversations are compared by: everything said before the answer, the system aside."""
-    return "\n".join(m.content for m in messages if m.role != "system")
+__all__ = ["NearIndex", "asked", "question", "question_key", "shingle_set"]
 
 
 def question(example: Example) -> str:
     """`asked` of an example's prompt."""
     return asked(example.prompt)
-
-
-def question_key(text: str) -> str:
-    """Equal for texts that differ only in case, punctuation and spaces."""
-    return " ".join(words(text)) or " ".join(text.split())
 
 
 class NearIndex:

@@ -2,13 +2,13 @@
 
 A turn is settled by looking only at the turns before it. A later correction replaces an
 earlier answer to the same question where it speaks of the same served answer or comes from
-the same person; from somebody else it is quarantined, so that what was taught and proved
+the same or a trusted person; from somebody else it is quarantined, so that what was taught and proved
 is not undone by whoever speaks last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from components.curation.near import NearIndex
@@ -38,9 +38,13 @@ class Settled:
 class Body:
     """Every answer that counts so far, by question."""
 
-    def __init__(self, near: float, any_answer: bool) -> None:
-        """`any_answer`: answers are free text, so near questions are duplicates whatever their answers."""
+    def __init__(self, near: float, any_answer: bool, trusted: Collection[str] = ()) -> None:
+        """`any_answer`: answers are free text, so near questions are duplicates whatever their answers.
+
+        `trusted`: people who may replace anybody's answer.
+        """
         self._any_answer = any_answer
+        self._trusted = trusted
         self._by_question: dict[str, Settled] = {}
         self._by_event: dict[str, Settled] = {}
         self._index = NearIndex(near)
@@ -93,7 +97,9 @@ class Body:
 
     def _may_replace(self, before: Settled, row: Settled) -> bool:
         same_answer_meant = before.row.interaction_id == row.row.interaction_id
-        return row.corrects and (same_answer_meant or before.row.rater == row.row.rater or not before.corrects)
+        same_person = before.row.rater == row.row.rater
+        allowed = same_answer_meant or same_person or not before.corrects or row.row.rater in self._trusted
+        return row.corrects and allowed
 
     def _twin(self, row: Settled) -> Settled | None:
         for name, _ in self._index.matches(row.text):

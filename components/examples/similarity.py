@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+
+from components.schema import Message
 
 NEAR = 0.8
 SHINGLE = 3
@@ -22,6 +24,16 @@ _WORD = re.compile(r"\w+")
 def words(text: str) -> list[str]:
     """A text's words, lower case, punctuation and apostrophes aside."""
     return _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
+
+
+def asked(messages: Iterable[Message]) -> str:
+    """The text that two conversations are compared by: everything said before the answer, the system aside."""
+    return "\n".join(m.content for m in messages if m.role != "system")
+
+
+def question_key(text: str) -> str:
+    """Equal for texts that differ only in case, punctuation and spaces."""
+    return " ".join(words(text)) or " ".join(text.split())
 
 
 @lru_cache(maxsize=65_536)

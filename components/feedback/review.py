@@ -21,12 +21,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from components.config import Settings
+from components.examples.similarity import asked, question_key
 from components.feedback import tables, waiting
 from components.feedback.agreement import Agreement, cohens_kappa
 from components.feedback.appending import append_feedback, interactions, storable
 from components.feedback.database import StoreError, reading, writing
 from components.feedback.draw import fraction
+from components.feedback.statistics import wilson
 from components.feedback.store import Store
+from components.feedback.suspicion import suspicions
 from components.feedback.waiting import REASONS, Action, Answer, Look, Reason
 from components.schema import Feedback, FeedbackKind, Interaction, Record
 from components.task import Task
@@ -85,14 +88,16 @@ class _Snapshot:
 
 
 class ReviewQueue:
-    """The queue of one task. Cheap to make; holds no connection and no state, so any process may have one."""
+    """The queue of one task, for as many processes as there are. Keep one: it remembers what was suspicious."""
 
     def __init__(self, store: Store, task: Task, settings: Settings) -> None:
         self._store = store
         self._engine = store.engine
         self._task = task
         self._settings = settings.review
+        self._curate = settings.curate
         self._seed = settings.seed
+        self._suspected: tuple[int, dict[str, str]] = (-1, {})
 
     # What waits ------------------------------------------------------------------------
 
@@ -168,8 +173,25 @@ class ReviewQueue:
                 tables.looks.c.task == self._task.name, tables.looks.c.gold.is_(False)
             )
             looks = connection.execute(count).scalar() or 0
-        waiting.weigh(answers, self._settings, self._seed, {}, self.canonical)
+        waiting.weigh(answers, self._settings, self._seed, self._suspicious(), self.canonical)
         return _Snapshot(answers, looks)
+
+    def _suspicious(self) -> dict[str, str]:
+        """Event id → why it is suspicious, of the newest events; the next turn's curation will say the same."""
+        latest = self._store.latest_seq(self._task.name)
+        if self._suspected[0] != latest:
+            rows = self._store.rows(self._task.name, max(0, latest - self._settings.recent), latest)
+            found = suspicions(
+                rows,
+                (),
+                self._task,
+                self._curate.trust,
+                self._curate.trusted_raters,
+                lambda answer: None if self._task.parse(answer) is None else self.canonical(answer),
+                lambda row: question_key(asked(row.messages)),
+            )
+            self._suspected = (latest, found)
+        return self._suspected[1]
 
     def _first(
         self, connection: sa.Connection, answers: Sequence[Answer], taken: set[str], looks: dict[str, int]
@@ -209,7 +231,7 @@ class ReviewQueue:
             if before is not None and (before.action, before.correction, before.comment) == (action, right, comment):
                 self._let_go(connection, interaction_id, reviewer)
                 return before
-            is_gold = self._gold_answer(connection, interaction_id) is not None
+            is_gold = self._known(connection, interaction_id) is not None
             look = Look(
                 id=f"look-{secrets.token_hex(12)}",
                 interaction_id=interaction_id,
@@ -219,7 +241,7 @@ class ReviewQueue:
                 correction=right,
                 comment=comment,
                 gold=is_gold,
-                event_id=None if is_gold or action == "skip" else f"fb-{secrets.token_hex(16)}",
+                event_id=None if action == "skip" else f"fb-{secrets.token_hex(16)}",
                 created_at=datetime.now(UTC),
             )
             if look.event_id is not None:
@@ -282,21 +304,34 @@ class ReviewQueue:
     def add_gold(self, interaction_id: str, answer: str, added_by: str) -> None:
         """Make a served answer a gold question: it is put among reviewers' items to see how far they can be trusted.
 
-        Looks at it teach nothing. It stays one for good.
+        The known answer is feedback by `added_by`, whose word stands, so looks at it teach nothing and tell
+        only how far the reviewer agrees (`components.feedback.reputation`). It stays one for good.
 
         Raises:
-            WrongLook: no such answer was served for this task, the known answer is no valid one, or it is known
-                already to be another.
+            WrongLook: `added_by` is not in curate.trusted_raters, no such answer was served for this task, the
+                known answer is no valid one, or it is known already to be another.
         """
         right = self._checked("fix", answer)
+        if added_by not in self._curate.trusted_raters:
+            raise WrongLook(f"only trusted people may set gold questions: add {added_by!r} to curate.trusted_raters")
         with writing(self._engine) as connection:
             served = interactions(connection, [interaction_id]).get(interaction_id)
             if served is None or served.task != self._task.name:
                 raise WrongLook(f"no answer with id {interaction_id!r} was served for task {self._task.name!r}")
-            known = self._gold_answer(connection, interaction_id)
+            known = self._known(connection, interaction_id)
             if known is not None and known != right:
                 raise WrongLook(f"{interaction_id!r} is a gold question already, with another answer")
             if known is None:
+                event = Feedback(
+                    id=f"fb-{secrets.token_hex(16)}",
+                    interaction_id=interaction_id,
+                    created_at=datetime.now(UTC),
+                    rater=added_by,
+                    kind="correction",
+                    correction=right,
+                    comment="gold question",
+                )
+                append_feedback(connection, [[event]])
                 values: dict[str, object] = {"interaction_id": interaction_id, "task": self._task.name}
                 values |= {"answer": right, "added_by": added_by, "created_at": datetime.now(UTC)}
                 connection.execute(sa.insert(tables.gold_questions), values)
@@ -308,7 +343,7 @@ class ReviewQueue:
             query = sa.select(table.interaction_id, table.answer).where(table.task == self._task.name)
             return dict(connection.execute(query.order_by(table.interaction_id)).tuples().all())
 
-    def _gold_answer(self, connection: sa.Connection, interaction_id: str) -> str | None:
+    def _known(self, connection: sa.Connection, interaction_id: str) -> str | None:
         table = tables.gold_questions.c
         found = connection.execute(sa.select(table.answer).where(table.interaction_id == interaction_id)).scalar()
         return None if found is None else str(found)
@@ -359,16 +394,6 @@ class ReviewQueue:
             lower=lower,
             upper=upper,
         )
-
-
-def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927); (0, 1) where nothing is known. z: 95 % by default."""
-    if of == 0:
-        return 0.0, 1.0
-    share, unit = hits / of, z * z / of
-    middle = (share + unit / 2) / (1 + unit)
-    half = z * (share * (1 - share) / of + unit / of / 4) ** 0.5 / (1 + unit)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _ordered(snapshot: _Snapshot, sample_every: int) -> list[Answer]:

@@ -92,6 +92,7 @@ feedback = Table(
     Column("correction", Text),
     Column("comment", Text),
     Column("idempotency_key", String(200)),
+    Column("key", String(50)),
     UniqueConstraint("interaction_id", "idempotency_key"),
     Index(None, "task", "seq"),
     sqlite_autoincrement=True,

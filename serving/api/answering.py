@@ -8,7 +8,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from components.feedback.store import StoreError
 from components.models import ModelError, first_line
 from components.schema import Interaction, Message
 from components.stage import StageError
+from components.task import Task
 from serving.access.context import current
 from serving.api import metrics
 from serving.api.errors import ApiError, invalid, of_engine
@@ -336,6 +337,8 @@ async def keep(
         completion_tokens=len(answer.ids),
         latency_ms=1000 * (time.monotonic() - asked.request.submitted),
         parameters=parameters if served.trial is None else {**parameters, "trial": served.trial},
+        logprob=answer.sureness,
+        valid=_is_valid(runtime.task, messages, parameters, answer.text),
     )
     row = _row(runtime, interaction) if structured else None
     try:
@@ -351,6 +354,14 @@ async def keep(
     if runtime.settings.serving.log_messages:
         said = {"messages": [message.model_dump() for message in messages], "answer": answer.text}
         log.info("interaction", extra={"completion": id, "version": served.version, **said})
+
+
+def _is_valid(task: Task, messages: Sequence[Message], parameters: Mapping[str, object], text: str) -> bool | None:
+    """Is it a valid answer of the task? None where something else was asked for."""
+    system = "".join(message.content for message in messages if message.role == "system")
+    if not messages or system != task.system or "response_format" in parameters:
+        return None
+    return task.parse(text) is not None
 
 
 def _row(runtime: Runtime, interaction: Interaction) -> tuple[AnswerTable, dict[str, Any]] | None:

@@ -72,8 +72,19 @@ async def give_feedback(
     id = choice_id(body.completion_id, body.choice)
     key = current().key
     rater = key.name if key is not None and "rater" not in body.model_fields_set else body.rater
+    trusted = runtime.settings.curate.trusted_raters
+    if key is not None and rater in trusted and rater != key.name and not key.may("review"):
+        raise ApiError(
+            403, f"{rater!r} is trusted: only their own key, or a reviewer's, may speak for them", param="rater"
+        )
     said = feedback.Said(
-        id, body.said_thumb, body.correction, body.comment, rater, body.idempotency_key or idempotency_key
+        id,
+        body.said_thumb,
+        body.correction,
+        body.comment,
+        rater,
+        body.idempotency_key or idempotency_key,
+        None if key is None else key.id,
     )
     try:
         noted = await runtime.writes.said(feedback.events_of(runtime.task, said))

@@ -123,6 +123,14 @@ class Finished:
     tokens: tuple[TokenLogprob, ...] = ()
     prompt_tokens: tuple[TokenLogprob, ...] = ()
     error: EngineError | None = None
+    logprob: float | None = None
+    """Mean log-probability of the generated tokens in nats, where this engine knows it without being asked."""
+
+    @property
+    def sureness(self) -> float | None:
+        """`logprob`, or what the tokens that a client asked about say."""
+        known = [token.logprob for token in self.tokens if token.logprob is not None]
+        return self.logprob if self.logprob is not None or not known else sum(known) / len(known)
 
 
 Event = Delta | Finished

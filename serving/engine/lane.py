@@ -198,9 +198,11 @@ class Lane:
             chosen[at] = sampling.draw(chances, torch.tensor(uniform, dtype=torch.float64, device=self.device))
         tokens = chosen.tolist()
         scores = self._logprobs(rows, logits, tokens)
-        for row, token, score in zip(rows, tokens, scores, strict=True):
+        sure = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
+        for row, token, score, of_token in zip(rows, tokens, scores, sure.tolist(), strict=True):
             if row.counts is not None:
                 row.counts[token] += 1
+            row.scored.append(of_token)
             row.accept(token, score)
 
     def _adjust(self, rows: list[Row], logits: torch.Tensor) -> torch.Tensor:

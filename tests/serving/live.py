@@ -28,13 +28,21 @@ class Live:
     """A running API; `champion` is what the registry's alias would point to, `changes` go into the task."""
 
     def __init__(
-        self, store_url: str, champion: Source | None, changes: dict[str, object] | None = None, **serving: object
+        self,
+        store_url: str,
+        champion: Source | None,
+        changes: dict[str, object] | None = None,
+        name: str = "intake",
+        curate: dict[str, object] | None = None,
+        **serving: object,
     ) -> None:
         self.champion = champion
         self.registered: dict[str, Source] = {}
         """What the registry would say of a number or alias."""
-        settings = config.parse({"threads": 1, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}})
-        the_task = task.load("intake").model_copy(update=changes or {})
+        settings = config.parse(
+            {"threads": 1, "curate": curate or {}, "serving": {"engine": "torch", "poll_seconds": 0.05, **serving}}
+        )
+        the_task = task.load(name).model_copy(update=changes or {})
         versions = Versions(the_task.name)
         self.canary: Source | None = None
         """What the registry's alias `canary` would point to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from components.curation.__main__ import main
 from components.curation.ledger import Ledger
 from components.schema import Dropped, Example, FeedbackRow, Preference
 from tests.components.curation.conftest import Write, correction, example, sentence
+from tests.components.feedback.conftest import NOW
 
 
 def read(name: str) -> list[Example]:
@@ -132,7 +134,10 @@ def test_a_correction_makes_a_preference_and_a_thumb_down_waits_for_review(proje
 
 
 def test_one_person_of_several_cannot_flood_a_turn(project: Write) -> None:
-    flood = [correction(sentence(n), "ham", rater="mallory") for n in range(1000, 1500)]
+    flood = [  # not so fast that it would be suspicious
+        correction(sentence(n), "ham", rater="mallory", created_at=NOW + timedelta(minutes=n))
+        for n in range(1000, 1500)
+    ]
     good = [
         correction(sentence(n), rater=rater) for rater, n in zip(["ann", "bob"] * 30, range(2000, 2060), strict=True)
     ]
@@ -142,8 +147,38 @@ def test_one_person_of_several_cannot_flood_a_turn(project: Write) -> None:
     assert len(kept) == 120
 
 
+def test_a_burst_is_quarantined_whole_and_says_why(project: Write) -> None:
+    flood = [correction(sentence(n), "ham", rater="mallory") for n in range(1000, 1130)]
+    main(project(own(5), snapshots=[[*flood, *(correction(sentence(n)) for n in range(2000, 2030))]]))
+    kept = [row.rater for name in ("train", "target") for row in read(name) if row.source == "correction"]
+    assert kept == ["ann"] * 30
+    quarantined = [row for row in dropped().values() if row.action == "quarantined"]
+    assert {row.reason for row in quarantined} == {"rater mallory said more than 120 things within 60 s"}
+    assert report()["feedback"]["steps"]["suspicion"]["quarantined"] == 130
+
+
+def test_a_trusted_persons_word_stands_in_the_same_turn_and_in_later_ones(project: Write) -> None:
+    text = sentence(100)
+    trusted, later = correction(text, "spam", rater="ann"), correction(text, "ham", rater="mallory")
+    at_once = correction(text, "ham", rater="mallory", interaction_id=trusted.interaction_id)
+    main(project(own(5), snapshots=[[trusted, at_once], [later]], regression_share=0.0, trusted_raters=["ann"]))
+    assert [row.answer for row in read("train") if row.source == "correction"] == ["spam"]
+    for event in (at_once, later):
+        assert "by ann, who is trusted" in dropped()[event.event_id].reason
+
+
+def test_a_trusted_person_may_put_right_what_another_taught(project: Write) -> None:
+    text = sentence(100)
+    turns = [[correction(text, "ham", rater="mallory")], [correction(text, "spam", rater="ann")]]
+    main(project(own(5), snapshots=turns, regression_share=0.0, trusted_raters=["ann"]))
+    assert [row.answer for row in read("train") if row.source == "correction"] == ["spam"]
+
+
 def test_five_hundred_copies_of_one_bad_correction_are_one_row(project: Write) -> None:
-    flood = [correction(sentence(7, 30) + " !" * n, "ham", rater="mallory") for n in range(500)]
+    flood = [
+        correction(sentence(7, 30) + " !" * n, "ham", rater="mallory", created_at=NOW + timedelta(minutes=n))
+        for n in range(500)
+    ]
     main(project(own(5), snapshots=[flood]))
     assert sum(row.source == "correction" for name in ("train", "target") for row in read(name)) == 1
 

@@ -14,7 +14,8 @@ from components import config
 from components.feedback import tables
 from components.feedback.database import writing
 from components.feedback.progress import progress
-from components.feedback.review import Item, LeaseLost, ReviewQueue, WrongLook, wilson
+from components.feedback.review import Item, LeaseLost, ReviewQueue, WrongLook
+from components.feedback.statistics import wilson
 from components.feedback.store import Store
 from components.schema import Message
 from components.task import Task
@@ -30,7 +31,8 @@ def queue(store: Store) -> Make:
 
     def make(**review: Any) -> ReviewQueue:
         without = {"sample": 0, "two_reviewers": 0, "gold": 0, "low_confidence": 0}
-        return ReviewQueue(store, MAIL, config.parse({"task": "mail", "review": without | review}))
+        settings = {"task": "mail", "review": without | review, "curate": {"trusted_raters": ["ann"]}}
+        return ReviewQueue(store, MAIL, config.parse(settings))
 
     return make
 
@@ -224,6 +226,8 @@ def test_gold_questions_look_like_the_sample_teach_nothing_and_show_who_judges_r
     one.add_gold("g2", "spam", "ann")
     with pytest.raises(WrongLook, match="another answer"):
         one.add_gold("g1", "ham", "ann")
+    with pytest.raises(WrongLook, match=r"add 'mallory' to curate\.trusted_raters"):
+        one.add_gold("g1", "ham", "mallory")
     for number in range(30):
         answered(f"c{number}", number, valid=False)
     golden = 0
@@ -233,8 +237,8 @@ def test_gold_questions_look_like_the_sample_teach_nothing_and_show_who_judges_r
             assert (item.reason, item.detail) == ("sample", "drawn at random")
         assert one.look("bob", item.interaction.id, "accept").gold == (item.interaction.id in ("g1", "g2"))
     assert golden == 2
-    assert store.feedback_for("g1") == []
-    (bob,) = progress(store, "mail", one.canonical)
+    assert [(e.rater, e.correction) for e in store.feedback_for("g1")] == [("ann", "spam"), ("bob", None)]
+    bob = next(of for of in progress(store, "mail", one.canonical) if of.reviewer == "bob")
     assert (bob.accepted, bob.gold_seen, bob.gold_right) == (30, 2, 1)
 
 

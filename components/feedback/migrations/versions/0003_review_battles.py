@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("interactions", sa.Column("logprob", sa.Float))
     op.add_column("interactions", sa.Column("valid", sa.Boolean))
     op.add_column("interactions", sa.Column("question", sa.String(16)))
+    op.add_column("feedback", sa.Column("key", sa.String(50)))
     op.create_index("ix_interactions_task_question", "interactions", ["task", "question"])
     op.create_table(
         "review_leases",

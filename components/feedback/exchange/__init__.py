@@ -1,0 +1,1 @@
+"""Feedback as files: out to other tools and back, each row once however often a file is read."""
