@@ -53,7 +53,12 @@ class LoraSettings(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+ObjectiveName = Literal["sft",]
+"""What a version is trained for; each name is a module of `components/training/objectives/`."""
+
+
 class TrainSettings(Section):
+    objective: ObjectiveName = "sft"
     method: Literal["lora", "full", "freeze"] = "lora"
     start: Literal["base", "champion"] = "base"
     steps: int = Field(300, ge=1)

@@ -24,7 +24,7 @@ def digest_of(**inputs: object) -> str:
     """A name for exactly these inputs and this training code; values are JSON-able, paths are read."""
     values = {name: sha256_of(value) if isinstance(value, Path) else value for name, value in sorted(inputs.items())}
     values["code"] = [
-        hashlib.sha256(file.read_bytes()).hexdigest() for folder in CODE for file in sorted(folder.glob("*.py"))
+        hashlib.sha256(file.read_bytes()).hexdigest() for folder in CODE for file in sorted(folder.rglob("*.py"))
     ]
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:24]
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 B = TypeVar("B")
+Measured: TypeAlias = "tuple[torch.Tensor, int] | tuple[torch.Tensor, int, torch.Tensor]"
+"""A batch's mean loss, the tokens seen, and the means of what the plan's `curves` name, if it names any."""
 
 SPIKE_FACTOR, SPIKE_MARGIN, SPIKE_STEPS = 2.0, 2.0, 10
 """A loss this many times (and nats) above its running mean, for so many steps on end, is no learning."""
@@ -38,6 +40,8 @@ class History:
     """What a training has seen so far; goes into checkpoints and loss.csv."""
 
     losses: list[float] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    """What the loss measured beside itself, a value a step."""
     heldout: dict[int, float] = field(default_factory=dict)
     tokens: int = 0
     seconds: float = 0.0
@@ -47,9 +51,9 @@ class History:
 class Plan(Generic[B]):
     """One training.
 
-    `batch(step)` and `loss(model, batch)` → (mean loss, tokens seen) define it; `section` is the
-    part of params.yaml that its learning rate stands in, for messages. `share(batch, rank, count)`
-    → (a part of it, that part's weight in the batch's mean loss) divides it among `replicas` processes.
+    `batch(step)` and `loss(model, batch)` define it; `curves` names what `loss` measures beside the loss. `section`
+    is the part of params.yaml that its learning rate stands in, for messages. `share(batch, rank, count)`
+    → (a part of it, that part's weight in the batch's means) divides it among `replicas` processes.
     """
 
     section: str
@@ -57,9 +61,10 @@ class Plan(Generic[B]):
     warmup: float
     seed: int
     batch: Callable[[int], B]
-    loss: Callable[[torch.nn.Module, B], tuple[torch.Tensor, int]]
+    loss: Callable[[torch.nn.Module, B], Measured]
     share: Callable[[B, int, int], tuple[B, float]] | None = None
     replicas: int = 1
+    curves: tuple[str, ...] = ()
     clip: float = 1.0
     heldout: Callable[[torch.nn.Module], float] | None = None
     heldout_every: int = 100
@@ -99,7 +104,7 @@ def fit(
         StageError: the loss is no number, or has jumped and stays there; a process beside this one died.
     """
     state = checkpoints.load() if checkpoints else None
-    room = sum(parameter.numel() for parameter in _trainable(model).values()) + 2
+    room = sum(parameter.numel() for parameter in _trainable(model).values()) + 2 + len(plan.curves)
     with replicas.forked(plan.replicas, room):
         return _fit(model, optimizers, plan, checkpoints, state)
 
@@ -126,13 +131,15 @@ def _fit(
         for step in range(first, plan.steps):
             share = rate(step, plan.steps, plan.warmup)
             set_rate(optimizers, share)
-            loss, tokens = _backward(model, plan, step)
+            loss, tokens, beside = _backward(model, plan, step)
             norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip).item()
             watch.look(step, loss, norm)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
             history.losses.append(loss)
+            for name, value in zip(plan.curves, beside, strict=True):
+                history.curves.setdefault(name, []).append(value)
             history.tokens += tokens
             progress.step(loss, tokens)
             history.seconds = before + progress.seconds
@@ -147,6 +154,8 @@ def _fit(
                 recent = history.losses[-plan.log_every :]
                 values = {"loss": sum(recent) / len(recent), "lr_share": share, "grad_norm": norm}
                 values["tokens_per_second"] = progress.tokens_per_second
+                for name, curve in history.curves.items():
+                    values[name] = sum(curve[-plan.log_every :]) / len(curve[-plan.log_every :])
                 if done in history.heldout:
                     values["heldout_loss"] = history.heldout[done]
                 plan.on_log(done, values)
@@ -158,8 +167,8 @@ def _fit(
     return history
 
 
-def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, int]:
-    """Gradients of a whole step's mean loss in every process; that loss, and the tokens seen."""
+def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, int, list[float]]:
+    """Gradients of a whole step's mean loss in every process; that loss, the tokens seen, and the curves' values."""
     import torch
 
     batch, weight = plan.batch(step), 1.0
@@ -168,11 +177,12 @@ def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, 
         batch, weight = plan.share(batch, replicas.rank(), count)
     drawn = np.random.SeedSequence([plan.seed, step, replicas.rank()]).generate_state(1, np.uint64)
     torch.manual_seed(int(drawn[0] >> np.uint64(1)))
-    loss, tokens = plan.loss(model, batch)
+    loss, tokens, *beside = plan.loss(model, batch)
     (loss * weight).backward()
-    sums = torch.tensor([loss.item() * weight, tokens], dtype=torch.float32)
+    values = [value * weight for value in beside[0].tolist()] if beside else []
+    sums = torch.tensor([loss.item() * weight, tokens, *values], dtype=torch.float32)
     replicas.sum_up([*(p.grad for p in _trainable(model).values() if p.grad is not None), sums])
-    return sums[0].item(), int(sums[1])
+    return sums[0].item(), int(sums[1]), sums[2:].tolist()
 
 
 class Watch:
@@ -216,12 +226,13 @@ def summary(history: History) -> dict[str, float]:
 
 
 def write_losses(path: Path, history: History) -> None:
-    """loss.csv: step, loss, and the held-out loss where it was measured."""
+    """loss.csv: step, loss, the curves measured beside it, and the held-out loss where it was measured."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["step", "loss", "heldout"] if history.heldout else ["step", "loss"])
+        writer.writerow(["step", "loss", *history.curves, *(["heldout"] if history.heldout else [])])
         for step, loss in enumerate(history.losses, 1):
             row: list[object] = [step, f"{loss:.6f}"]
+            row += [f"{curve[step - 1]:.6f}" for curve in history.curves.values()]
             if history.heldout:
                 row.append(f"{history.heldout[step]:.6f}" if step in history.heldout else "")
             writer.writerow(row)

@@ -87,7 +87,7 @@ class Run:
             self._client.log_batch(self.run_id, metrics=self._waiting)
             self._waiting = []
 
-    def log_dataset(self, path: Path, rows: int, name: str) -> None:
+    def log_dataset(self, path: Path, name: str) -> None:
         """Record which data taught this run, by the digest of its content."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -95,6 +95,8 @@ class Run:
         if self._resumed:
             return
         digest = sha256_of(path)
+        with path.open("rb") as lines:
+            rows = sum(1 for line in lines if line.strip())
         dataset = Dataset(
             name=name,
             digest=digest[:36],  # as long as MLflow takes; the whole one is a tag

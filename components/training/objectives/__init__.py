@@ -1,0 +1,18 @@
+"""What a training is for: one module an objective, chosen by `train.objective`."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from components import config
+from components.training.lesson import Objective
+
+
+def find(name: config.ObjectiveName) -> Objective:
+    """The objective of that name; only its own module is imported."""
+    match name:
+        case "sft":
+            from components.training.objectives import sft
+
+            return sft.OBJECTIVE
+    assert_never(name)
