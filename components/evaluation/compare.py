@@ -16,12 +16,12 @@ from components import chat, golden, layout
 from components.config import EvaluateSettings, places
 from components.evaluation.answers import Answers
 from components.evaluation.generation import answer_losses, latencies, load_merged
-from components.evaluation.metrics import score
 from components.evaluation.parts import How, answered, divided
 from components.evaluation.verdict import SetResult
 from components.files import read_rows
 from components.models import ModelError, load_tokenizer, read_base, read_manifest
 from components.schema import Example, Message, Score
+from components.scoring import score
 from components.task import Task
 
 if TYPE_CHECKING:

@@ -1,23 +1,21 @@
 """Greedy answers to many prompts, as fast as one small model on a CPU can give them.
 
-A static batch, left-padded and sorted by length, with a key-value cache that is allocated
-once (transformers' own copies the whole past for every token) and rows that leave the batch
-as they finish. The adapter is merged first: a LoRA layer costs two more products a token.
-Where the expected answers are known, only what differs from them is generated (drafts.py).
+Static batches (components/decoding.py), sorted by length. The adapter is merged first: a LoRA layer
+costs two more products a token. Where the expected answers are known, only what differs from them is
+generated (drafts.py).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
+from components.decoding import alike, decode
 from components.evaluation.drafts import begin
 from components.models import load_model
 
@@ -71,10 +69,10 @@ def generate(
         progress(len(prompts) - len(waiting))
     if drafts is not None:
         waiting = _agree(model, prompts, drafts, end, most, waiting, answers, progress)
-    for rows in _alike([len(prompts[i]) + len(answers[i]) for i in waiting], waiting, batch_size):
+    for rows in alike([len(prompts[i]) + len(answers[i]) for i in waiting], waiting, batch_size):
         begun_prompts = [[*prompts[i], *answers[i]] for i in rows]
         rest = [most[i] - len(answers[i]) for i in rows]
-        for i, more in zip(rows, _batch(model, begun_prompts, end, rest), strict=True):
+        for i, more in zip(rows, decode(model, begun_prompts, end, rest), strict=True):
             answers[i] = [*answers[i], *more]
         progress(len(rows))
     return answers
@@ -92,7 +90,7 @@ def _agree(
 ) -> list[int]:
     """Begin answers by their drafts, as long as most drafts are the answer; returns the rows that are not done."""
     rest, drafted, done = set(waiting), 0, 0
-    for rows in _alike([len(prompts[i]) + len(drafts[i]) for i in waiting], waiting, DRAFT_ROWS):
+    for rows in alike([len(prompts[i]) + len(drafts[i]) for i in waiting], waiting, DRAFT_ROWS):
         if drafted >= 2 * DRAFT_ROWS and done < drafted * WORTH_DRAFTING:
             break
         begun = begin(
@@ -105,90 +103,6 @@ def _agree(
         drafted, done = drafted + len(rows), done + len(finished)
         progress(len(finished))
     return [i for i in waiting if i in rest]
-
-
-def _alike(lengths: Sequence[int], indices: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The indices in batches of like lengths."""
-    order = [index for _, index in sorted(zip(lengths, indices, strict=True))]
-    return (order[start : start + size] for start in range(0, len(order), size))
-
-
-def _batch(model: PreTrainedModel, prompts: list[list[int]], end: int, most: list[int]) -> list[list[int]]:
-    device, steps = model.device, max(most)
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros((len(prompts), width), dtype=torch.long, device=device)
-    mask = torch.zeros((len(prompts), width + steps), dtype=torch.long, device=device)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(list(prompt), device=device)
-        mask[row, width - len(prompt) :] = 1
-    even = bool(mask.all())
-    positions = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
-    cache = _cache(model, width + steps)
-    answers: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
-    for step in range(steps):
-        out = model(
-            input_ids=ids,
-            attention_mask=None if even else mask[:, : width + step],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        chosen = out.logits[:, -1].argmax(-1)
-        tokens = chosen.tolist()
-        for row, token in zip(alive, tokens, strict=True):
-            if token != end:
-                answers[row].append(token)
-        going = [i for i, token in enumerate(tokens) if token != end and len(answers[alive[i]]) < most[alive[i]]]
-        if not going:
-            break
-        ids, positions = chosen[:, None], positions[:, -1:] + 1
-        if len(going) < len(tokens):
-            keep = torch.tensor(going, device=device)
-            cache.batch_select_indices(keep)
-            ids, positions, mask = ids[keep], positions[keep], mask[keep]
-            alive = [alive[i] for i in going]
-    return answers
-
-
-class _RoomyLayer(DynamicLayer):
-    """A cache layer that is allocated once for the whole answer, and hands out views of what is filled."""
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self.filled = 0
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            batch, heads, _length, size = key_states.shape
-            self.room_k = key_states.new_empty(batch, heads, self.capacity, size)
-            self.room_v = value_states.new_empty(batch, heads, self.capacity, value_states.shape[-1])
-        until = self.filled + key_states.shape[-2]
-        self.room_k[:, :, self.filled : until] = key_states
-        self.room_v[:, :, self.filled : until] = value_states
-        self.filled = until
-        self.keys, self.values = self.room_k[:, :, :until], self.room_v[:, :, :until]
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows; only what is filled is copied."""
-        k, v = self.room_k, self.room_v
-        self.room_k = k.new_empty(len(indices), *k.shape[1:])
-        self.room_v = v.new_empty(len(indices), *v.shape[1:])
-        self.room_k[:, :, : self.filled] = k[indices, :, : self.filled]
-        self.room_v[:, :, : self.filled] = v[indices, :, : self.filled]
-        self.keys, self.values = self.room_k[:, :, : self.filled], self.room_v[:, :, : self.filled]
-
-
-def _cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
-    """A roomy cache for plain attention; sliding-window and hybrid models keep transformers' own."""
-    cache = DynamicCache(config=model.config)
-    if cache.layers and all(type(layer) is DynamicLayer for layer in cache.layers):
-        cache.layers = [_RoomyLayer(capacity) for _ in cache.layers]
-    return cache
 
 
 @torch.inference_mode()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluation.metrics import commonest, macro_f1, rouge_l, score, summary
+from components.evaluation.metrics import commonest, macro_f1, summary
 from components.schema import Example, Message
+from components.scoring import rouge_l, score
 from components.task import Task
 from tests.components.evaluation.conftest import World
 

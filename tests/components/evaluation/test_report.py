@@ -122,9 +122,9 @@ def test_the_page_fits_a_phone_and_a_desk(reports: Path, tmp_path: Path, chromiu
 
 @pytest.mark.parametrize(("said", "word"), [("ham", "poor; always answering 'ham' would score 0.90"), (None, "good")])
 def test_a_label_that_is_always_given_is_called_poor_however_often_it_is_right(said: str | None, word: str) -> None:
-    from components.evaluation.metrics import score
     from components.evaluation.verdict import SetResult, quality
     from components.schema import Example, Message
+    from components.scoring import score
     from components.task import Task
 
     task = Task(name="mail", title="Mail", answer="label", labels=("ham", "spam"))
