@@ -6,6 +6,7 @@ Tasks are plug-ins: nothing here imports one by name. A folder holds
     schema.py       optional: the pydantic model of a structured answer
     generator.py    optional: writes the task's own data (see `Generator`)
     examples.jsonl  optional: the user's rows, as `Example`
+    reward.py       optional: what an answer is worth (see `Reward`), for objectives that learn from rewards
 """
 
 from __future__ import annotations
@@ -250,6 +251,29 @@ def generator(name: str) -> Generator | None:
     if not (layout.task_folder(name) / "generator.py").exists():
         return None
     return cast(Generator, _module(name, "generator.py"))
+
+
+class Reward(Protocol):
+    """`reward` in tasks/<name>/reward.py: what an answer is worth; the larger, the better."""
+
+    def __call__(self, prompt: tuple[Message, ...], answer: str, truth: str) -> float:
+        """Args: truth: the row's own answer."""
+        ...
+
+
+def own_reward(name: str) -> Reward | None:
+    """The function `reward` of the task's reward.py, or None where there is no such file.
+
+    Raises:
+        TaskError: the file cannot be imported, or defines no function of that name.
+    """
+    path = layout.task_folder(name) / "reward.py"
+    if not path.exists():
+        return None
+    function = getattr(_module(name, "reward.py"), "reward", None)
+    if not callable(function):
+        raise TaskError(f"{path} defines no function reward(prompt, answer, truth) -> float")
+    return cast(Reward, function)
 
 
 def _module(task: str, file: str) -> ModuleType:

@@ -16,6 +16,7 @@ from components.config.data import (
     TurnSettings,
 )
 from components.config.places import Places, places
+from components.config.reinforcement import RewardSettings, RLSettings
 from components.config.section import Section
 from components.config.serving import (
     CanarySettings,
@@ -55,6 +56,8 @@ __all__ = [
     "PretrainSettings",
     "PromotionSettings",
     "QualitySettings",
+    "RLSettings",
+    "RewardSettings",
     "Section",
     "ServingSettings",
     "Settings",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.config.reinforcement import RLSettings
 from components.config.section import Section
 
 
@@ -75,3 +76,4 @@ class TrainSettings(Section):
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
+    rl: RLSettings = RLSettings()
