@@ -13,7 +13,7 @@ class RewardSettings(Section):
     exact: float = 1.0
     """1 where the answer equals the row's own, normalised as evaluation does; else 0."""
     fields: float = 1.0
-    """Share of the fields of a structured answer that are right."""
+    """Share of the fields of a structured answer that are right; any other answer is one field."""
     valid: float = 0.5
     """1 where the answer parses and satisfies the task's schema or is one of its labels; else 0."""
     similarity: float = 0.0

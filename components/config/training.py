@@ -54,7 +54,7 @@ class LoraSettings(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
-ObjectiveName = Literal["sft",]
+ObjectiveName = Literal["sft", "ppo", "grpo", "rloo"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 

@@ -39,7 +39,7 @@ class HeldOut:
         self._before = self._ask(model)
 
     def after(self, model: torch.nn.Module) -> dict[str, float]:
-        """Mean rewards before and after, and how often the trained model's answer is worth more, a tie counting half."""
+        """Mean rewards before and after, and how often the trained model's answer is worth more (a tie counts half)."""
         after = self._ask(model)
         if not self.examples:
             return {}

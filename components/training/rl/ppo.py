@@ -1,4 +1,4 @@
-"""Proximal policy optimisation for answers (Schulman et al. 2017, arXiv:1707.06347; Ouyang et al. 2022, arXiv:2203.02155).
+"""Proximal policy optimisation for answers (Schulman et al. 2017, arXiv:1707.06347; Ouyang et al. 2022, 2203.02155).
 
 An answer is an episode: the state is everything before a token, the action is the token. The reward comes at the end of
 the answer; each token pays for its divergence from the model that training started from. A value head, one linear

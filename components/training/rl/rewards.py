@@ -41,7 +41,7 @@ def chosen(task: Task, weights: RewardSettings) -> dict[str, tuple[float, Reward
     judged = lru_cache(4096)(lambda example, text: score(task, "reward", example, text))
     every: dict[str, Callable[[], Reward]] = {
         "exact": lambda: lambda answers: [float(judged(a.example, a.text).exact) for a in answers],
-        "fields": lambda: _fields(task, judged),
+        "fields": lambda: lambda answers: [_share_of_fields(judged(a.example, a.text)) for a in answers],
         "valid": lambda: lambda answers: [float(judged(a.example, a.text).valid) for a in answers],
         "similarity": lambda: lambda answers: [judged(a.example, a.text).similarity for a in answers],
         "ended": lambda: lambda answers: [float(a.ended) for a in answers],
@@ -58,18 +58,9 @@ def worth(rewards: Mapping[str, tuple[float, Reward]], answers: Sequence[Answere
     return {"reward": total} | {f"reward_{name}": values for name, values in said.items()}
 
 
-def _fields(task: Task, judged: Judged) -> Reward:
-    if task.answer != "json":
-        raise StageError(
-            f"train.rl.rewards.fields: answers of task {task.name} are {task.answer} and have no fields; "
-            "set it to 0 (exact, similarity and task remain)"
-        )
-
-    def reward(answers: Sequence[Answered]) -> list[float]:
-        scores = [judged(answer.example, answer.text) for answer in answers]
-        return [sum(s.fields.values()) / len(s.fields) if s.fields else float(s.exact) for s in scores]
-
-    return reward
+def _share_of_fields(found: Score) -> float:
+    """Of a structured answer; any other is one field."""
+    return sum(found.fields.values()) / len(found.fields) if found.fields else float(found.exact)
 
 
 def _excess(answer: Answered) -> float:

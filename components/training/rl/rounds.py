@@ -2,7 +2,8 @@
 
 A round's prompts and random numbers are functions of its number, its answers of these and of the weights it begins
 with. So a checkpoint between two rounds holds no answers, and a training killed anywhere ends as one that was not.
-Several processes have their share of a round's prompts each and add up their gradients (components/optimization/replicas.py).
+Several processes have their share of a round's prompts each and add up their gradients
+(components/optimization/replicas.py).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Learner(torch.nn.Module):
 
 
 def fit(model: torch.nn.Module, algorithm: Algorithm, plan: Plan, checkpoints: Checkpoints | None = None) -> History:
-    """Train for all rounds, from the checkpoint if there is one; leaves `model` trained. The history has a step a round.
+    """Train for all rounds, from the checkpoint if there is one; leaves `model` trained. A step told of is a round.
 
     Raises:
         StageError: the loss is no number, a reward failed, or a process beside this one died.
@@ -131,7 +132,7 @@ def _fit(
             done = number + 1
             if tells and plan.on_log:
                 plan.on_log(done, {"loss": loss, "tokens_per_second": progress.tokens_per_second, **shown})
-            if tells and checkpoints and done % checkpoints.every == 0 and done < wanted.rounds:
+            if tells and checkpoints and done % wanted.checkpoint_every == 0 and done < wanted.rounds:
                 state = snapshot(learner, optimizers, history, done)
                 checkpoints.save(state | {"note": plan.note, "kl": kl.value})
     finally:

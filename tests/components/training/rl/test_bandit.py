@@ -13,7 +13,7 @@ from components.training.rl.rounds import fit
 from tests.components.training.rl import toy
 
 KL = 0.3
-ROUNDS = RLSettings(rounds=80, prompts=32, answers=8, max_new_tokens=1, epochs=2, minibatches=1, lr=0.02, kl=KL)
+ROUNDS = RLSettings(rounds=60, prompts=32, answers=8, max_new_tokens=1, epochs=2, minibatches=1, lr=0.02, kl=KL)
 
 
 def tilted(reference: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def test_it_reaches_the_best_policy(algorithm: Algorithm) -> None:
 
 
 def test_the_steered_coefficient_holds_the_divergence_at_its_target() -> None:
-    settings = ROUNDS.model_copy(update={"kl": 0.01, "kl_target": 0.2})
+    settings = ROUNDS.model_copy(update={"rounds": 60, "epochs": 1, "kl": 0.05, "kl_target": 0.2})
     history = fit(toy.model(), RLOO(answers=8, clip=0.2, entropy=0), toy.plan(settings))
-    assert sum(history.curves["kl"][-40:]) / 40 == pytest.approx(0.2, abs=0.05)
-    assert history.curves["kl_coefficient"][-1] > 0.02
+    assert sum(history.curves["kl"][-20:]) / 20 == pytest.approx(0.2, abs=0.08)
+    assert max(history.curves["kl"]) > 0.4, "it had gone beyond and was brought back"
