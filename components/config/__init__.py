@@ -15,6 +15,7 @@ from components.config.data import (
     SnapshotReference,
     TurnSettings,
 )
+from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.places import Places, places
 from components.config.reinforcement import RewardSettings, RLSettings
 from components.config.section import Section
@@ -45,10 +46,12 @@ __all__ = [
     "ConfigError",
     "CorpusSettings",
     "CurateSettings",
+    "EndpointSettings",
     "EvaluateSettings",
     "ExamplesSettings",
     "ImproveSettings",
     "InstructSettings",
+    "JudgeSettings",
     "LoraSettings",
     "ModelSettings",
     "ObjectiveName",

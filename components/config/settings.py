@@ -15,6 +15,7 @@ from components.config.data import (
     QualitySettings,
     TurnSettings,
 )
+from components.config.judging import JudgeSettings
 from components.config.section import Section
 from components.config.serving import (
     ServingSettings,
@@ -56,6 +57,7 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     promotion: PromotionSettings = PromotionSettings()
     improve: ImproveSettings = ImproveSettings()
+    judge: JudgeSettings = JudgeSettings()
     serving: ServingSettings = ServingSettings()
 
 
