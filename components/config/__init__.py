@@ -17,7 +17,7 @@ from components.config.data import (
 )
 from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.places import Places, places
-from components.config.reinforcement import RewardSettings, RLSettings
+from components.config.reinforcement import RewardModelSettings, RewardSettings, RLSettings
 from components.config.section import Section
 from components.config.serving import (
     CanarySettings,
@@ -60,6 +60,7 @@ __all__ = [
     "PromotionSettings",
     "QualitySettings",
     "RLSettings",
+    "RewardModelSettings",
     "RewardSettings",
     "Section",
     "ServingSettings",

@@ -25,11 +25,24 @@ class RewardSettings(Section):
     task: float = 0.0
     """What `reward(prompt, answer, truth)` in the task's reward.py says."""
 
+    model: float = 0.0
+    """What a reward model says that is taught by the task's preference pairs (`train.reward_model`)."""
+
     @model_validator(mode="after")
     def _something_counts(self) -> RewardSettings:
         if not any(self.model_dump().values()):
             raise ValueError("every weight is 0: nothing would be learned; give at least one reward a weight")
         return self
+
+
+class RewardModelSettings(Section):
+    """How the reward model is taught, where `train.rl.rewards.model` counts; by `train.method`, on the base."""
+
+    steps: int = Field(200, ge=1)
+    batch_size: int = Field(16, ge=1)
+    """Pairs."""
+    lr: float = Field(1e-3, gt=0, le=1)
+    warmup: float = Field(0.05, ge=0, lt=1)
 
 
 class RLSettings(Section):

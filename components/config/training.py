@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.config.reinforcement import RLSettings
+from components.config.reinforcement import RewardModelSettings, RLSettings
 from components.config.section import Section
 
 
@@ -77,3 +77,4 @@ class TrainSettings(Section):
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
     rl: RLSettings = RLSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()

@@ -17,7 +17,7 @@ from components.stage import StageError
 from components.training.batches import collate, encode
 from components.training.completion import head_is_separable
 from components.training.lesson import Given, Lesson, Objective, Session
-from components.training.rl import rounds
+from components.training.rl import reward_model, rounds
 from components.training.rl.algorithm import Algorithm
 from components.training.rl.groups import GRPO, RLOO
 from components.training.rl.heldout import HeldOut
@@ -32,8 +32,12 @@ Name = Literal["ppo", "grpo", "rloo"]
 
 def inputs(settings: config.Settings) -> tuple[Path, ...]:
     rows = layout.curated(settings.task) / "train.jsonl"
-    own = layout.task_folder(settings.task) / "reward.py"
-    return (rows, own) if settings.train.rl.rewards.task and own.exists() else (rows,)
+    weights, own = settings.train.rl.rewards, layout.task_folder(settings.task) / "reward.py"
+    return (
+        rows,
+        *((own,) if weights.task and own.exists() else ()),
+        *(reward_model.inputs(settings) if weights.model else ()),
+    )
 
 
 def prepare(given: Given) -> Lesson[Any]:
@@ -57,7 +61,10 @@ def prepare(given: Given) -> Lesson[Any]:
         rounds.Prompt(example, row.ids[: row.prompt].tolist()) for example, row in zip(examples, encoded, strict=True)
     ]
     size = min(wanted.prompts, len(prompts))
-    rewards = chosen(given.task, wanted.rewards)
+    judge = None
+    if wanted.rewards.model:
+        judge = reward_model.trained(settings, given.tokenizer, next(given.model.parameters()).device)
+    rewards = chosen(given.task, wanted.rewards, judge)
     end = chat.end_of_turn_id(given.tokenizer)
     assert isinstance(given.tokenizer.pad_token_id, int)
     fast = head_is_separable(given.model, collate(encoded[:size], given.tokenizer.pad_token_id))
@@ -90,8 +97,15 @@ def prepare(given: Given) -> Lesson[Any]:
         lr=wanted.lr,
         size=size,
         fit=fit,
-        metrics=held_out.after,
+        metrics=lambda model: held_out.after(model) | _of_model(judge),
     )
+
+
+def _of_model(judge: reward_model.Scorer | None) -> dict[str, float]:
+    """What the reward model showed, for metrics.json."""
+    if judge is None:
+        return {}
+    return {f"reward_model_{name}": round(judge.about[name], 5) for name in ("pairs", "heldout_pairs", "accuracy")}
 
 
 def algorithm(name: Name, wanted: config.RLSettings) -> Algorithm:

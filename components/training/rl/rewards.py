@@ -32,8 +32,11 @@ Reward = Callable[[Sequence[Answered]], list[float]]
 Judged = Callable[[Example, str], Score]
 
 
-def chosen(task: Task, weights: RewardSettings) -> dict[str, tuple[float, Reward]]:
+def chosen(task: Task, weights: RewardSettings, model: Reward | None = None) -> dict[str, tuple[float, Reward]]:
     """The rewards that count, by name, each with its weight.
+
+    Args:
+        model: the reward model, where it counts.
 
     Raises:
         StageError: one cannot be had for this task.
@@ -47,6 +50,7 @@ def chosen(task: Task, weights: RewardSettings) -> dict[str, tuple[float, Reward
         "ended": lambda: lambda answers: [float(a.ended) for a in answers],
         "length": lambda: lambda answers: [-_excess(a) for a in answers],
         "task": lambda: _of_task(task),
+        "model": lambda: _given(model),
     }
     return {name: (weight, every[name]()) for name, weight in weights.model_dump().items() if weight}
 
@@ -67,6 +71,11 @@ def _excess(answer: Answered) -> float:
     """By how much the answer is longer than the row's own, as a share of that, at most 1."""
     own = max(1, len(answer.example.answer))
     return min(1.0, max(0, len(answer.text) - own) / own)
+
+
+def _given(model: Reward | None) -> Reward:
+    assert model is not None
+    return model
 
 
 def _of_task(task: Task) -> Reward:
