@@ -106,7 +106,13 @@ def trained(settings: config.Settings, tokenizer: PreTrainedTokenizerBase, devic
     """
     taught, heldout = inputs(settings)
     parameters = settings.model_dump(
-        mode="json", include={"seed": True, "model": True, "train": {"reward_model", "method", "lora", "freeze_top"}}
+        mode="json",
+        include={
+            "seed": True,
+            "threads": True,
+            "model": True,
+            "train": {"reward_model", "method", "lora", "freeze_top"},
+        },
     )
     digest = digest_of(
         stage="reward model", settings=parameters, pairs=taught, heldout=heldout, base=read_base(layout.BASE).sha256

@@ -6,10 +6,13 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components import config, golden, layout
 from components.files import write_rows
@@ -63,34 +66,40 @@ def test_it_learns_what_is_rewarded(toy: Path) -> None:
     assert sum(rewards[-5:]) > 0.7 * sum(rewards[:5]), "answers are less than 0.7 times as long"
 
 
+KILLED = """
+import os, signal
+from components import config
+from components.training.__main__ import main
+from components.training.rl import rounds
+
+update, calls = rounds._update, 0
+
+def killing(*arguments):
+    global calls
+    calls += 1
+    if calls == 11 and rounds.replicas.rank() == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    update(*arguments)
+
+rounds._update = killing
+main(config.load())
+"""
+
+
 def test_killed_in_a_round_it_ends_at_the_same_tensor_hash(toy: Path) -> None:
-    """Two processes, a steered coefficient, and a kill in the middle of a round."""
+    """Two processes, a steered coefficient, and a kill in the middle of the third round."""
     values = settings(objective="ppo", rl=RL | {"kl_target": 0.01}).model_copy(update={"threads": 2})
-    main(values)
-    unkilled = tensor_hash(VERSION)
-    (VERSION / "manifest.json").unlink()
-    child = os.fork()
-    if child == 0:
-        from components.training.rl import rounds
-
-        update, calls = rounds._update, 0
-
-        def killing(*arguments: Any) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 11 and not rounds.replicas.rank():
-                os.kill(os.getpid(), signal.SIGKILL)
-            update(*arguments)
-
-        rounds._update = killing
-        main(values)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    Path("params.yaml").write_text(yaml.safe_dump(values.model_dump(mode="json")))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL
     assert list((config.places().home / "checkpoints").rglob("checkpoint.pt"))
-    assert not (VERSION / "manifest.json").exists()
+    assert not VERSION.exists()
     main(values)
-    assert tensor_hash(VERSION) == unkilled
+    resumed = tensor_hash(VERSION)
     assert len(_curves()) == RL["rounds"]
+    assert not list((config.places().home / "checkpoints").rglob("checkpoint.pt"))
+    main(values)
+    assert tensor_hash(VERSION) == resumed
 
 
 @pytest.mark.parametrize(
