@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from components.schema import Example, Score
 from components.task import Task
 
@@ -13,7 +11,7 @@ from components.task import Task
 def score(task: Task, set_name: str, example: Example, answer: str) -> Score:
     """Compare one answer with the example's own."""
     truth, given = task.parse(example.answer), task.parse(answer)
-    exact = _same(task, example.answer, answer)
+    exact = same(task, example.answer, answer)
     structured = task.answer == "json" and truth is not None
     return Score(
         example_id=example.id,
@@ -27,10 +25,11 @@ def score(task: Task, set_name: str, example: Example, answer: str) -> Score:
     )
 
 
-def _same(task: Task, truth: str, answer: str) -> bool:
+def same(task: Task, truth: str, answer: str) -> bool:
+    """Whether two answers are one, normalised as the task says; where one cannot be, word by word."""
     try:
         return task.normalise(truth) == task.normalise(answer)
-    except ValidationError:
+    except ValueError:  # of pydantic, or of json where the task has no schema
         return " ".join(truth.split()) == " ".join(answer.split())
 
 

@@ -6,6 +6,9 @@ Tasks are plug-ins: nothing here imports one by name. A folder holds
     schema.py       optional: the pydantic model of a structured answer
     generator.py    optional: writes the task's own data (see `Generator`)
     examples.jsonl  optional: the user's rows, as `Example`
+    reward.py       optional: what an answer is worth (see `Reward`), for objectives that learn from rewards
+    principles.md   optional: by what a model compares two answers (`saqia judge`)
+    judge.py        optional: compares two answers in the model's place (see `Judge`)
 """
 
 from __future__ import annotations
@@ -250,6 +253,51 @@ def generator(name: str) -> Generator | None:
     if not (layout.task_folder(name) / "generator.py").exists():
         return None
     return cast(Generator, _module(name, "generator.py"))
+
+
+class Reward(Protocol):
+    """`reward` in tasks/<name>/reward.py: what an answer is worth; the larger, the better."""
+
+    def __call__(self, prompt: tuple[Message, ...], answer: str, truth: str) -> float:
+        """Args: truth: the row's own answer."""
+        ...
+
+
+def own_reward(name: str) -> Reward | None:
+    """The function `reward` of the task's reward.py, or None where there is no such file.
+
+    Raises:
+        TaskError: the file cannot be imported, or defines no function of that name.
+    """
+    return cast("Reward | None", _own_function(name, "reward.py", "reward", "(prompt, answer, truth) -> float"))
+
+
+class Judge(Protocol):
+    """`prefer` in tasks/<name>/judge.py: which of two answers is better, by whatever the task can compute."""
+
+    def __call__(self, prompt: tuple[Message, ...], first: str, second: str) -> str:
+        """`first`, `second` or `neither`."""
+        ...
+
+
+def own_judge(name: str) -> Judge | None:
+    """The function `prefer` of the task's judge.py, or None where there is no such file.
+
+    Raises:
+        TaskError: the file cannot be imported, or defines no function of that name.
+    """
+    return cast("Judge | None", _own_function(name, "judge.py", "prefer", "(prompt, first, second) -> str"))
+
+
+def _own_function(name: str, file: str, function: str, signature: str) -> Any:
+    """A function of a file that a task may bring, or None where it brings no such file."""
+    path = layout.task_folder(name) / file
+    if not path.exists():
+        return None
+    found = getattr(_module(name, file), function, None)
+    if not callable(found):
+        raise TaskError(f"{path} defines no function {function}{signature}")
+    return found
 
 
 def _module(task: str, file: str) -> ModuleType:

@@ -97,6 +97,19 @@ def run(name: Annotated[str, typer.Argument(help="A folder under tasks/.")]) -> 
     _flow("build", name)
 
 
+@app.command(rich_help_panel="Your own task")
+def judge(task: TaskOption = None) -> None:
+    """Have a model (or the task's judge.py) compare two answers to each of some prompts, in both orders.
+
+    Verdicts that hold in both orders become pairs in `tasks/NAME/preferences.jsonl`, with source "ai". Section `judge`
+    of params.yaml says who answers and who judges.
+    """
+    root, places = _enter()
+    from flows.judging import run
+
+    run(root, places, task)
+
+
 @app.command(rich_help_panel="The stack")
 def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowPort = None) -> None:
     """Start everything in the background: Prefect, MLflow, the service with its pages, and the worker."""

@@ -19,6 +19,7 @@ FORBIDDEN = {
 }
 ORDER = (
     "optimization",
+    "llm",
     "examples",
     "corpus",
     "tokenizer",

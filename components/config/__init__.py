@@ -16,8 +16,10 @@ from components.config.data import (
     TrustSettings,
     TurnSettings,
 )
+from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
 from components.config.places import Places, places
+from components.config.reinforcement import RewardModelSettings, RewardSettings, RLSettings
 from components.config.section import Section
 from components.config.serving import (
     CanarySettings,
@@ -47,10 +49,12 @@ __all__ = [
     "ConfigError",
     "CorpusSettings",
     "CurateSettings",
+    "EndpointSettings",
     "EvaluateSettings",
     "ExamplesSettings",
     "ImproveSettings",
     "InstructSettings",
+    "JudgeSettings",
     "LoraSettings",
     "ModelSettings",
     "ObjectiveName",
@@ -58,7 +62,10 @@ __all__ = [
     "PretrainSettings",
     "PromotionSettings",
     "QualitySettings",
+    "RLSettings",
     "ReviewSettings",
+    "RewardModelSettings",
+    "RewardSettings",
     "Section",
     "ServingSettings",
     "Settings",

@@ -15,6 +15,7 @@ from components.config.data import (
     QualitySettings,
     TurnSettings,
 )
+from components.config.judging import JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
 from components.config.section import Section
 from components.config.serving import (
@@ -59,6 +60,7 @@ class Settings(Section):
     improve: ImproveSettings = ImproveSettings()
     review: ReviewSettings = ReviewSettings()
     arena: ArenaSettings = ArenaSettings()
+    judge: JudgeSettings = JudgeSettings()
     serving: ServingSettings = ServingSettings()
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.config.reinforcement import RewardModelSettings, RLSettings
 from components.config.section import Section
 
 
@@ -53,7 +54,7 @@ class LoraSettings(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
-ObjectiveName = Literal["sft",]
+ObjectiveName = Literal["sft", "ppo", "grpo", "rloo"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
@@ -75,3 +76,5 @@ class TrainSettings(Section):
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
+    rl: RLSettings = RLSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()

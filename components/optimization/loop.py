@@ -104,7 +104,7 @@ def fit(
         StageError: the loss is no number, or has jumped and stays there; a process beside this one died.
     """
     state = checkpoints.load() if checkpoints else None
-    room = sum(parameter.numel() for parameter in _trainable(model).values()) + 2 + len(plan.curves)
+    room = sum(parameter.numel() for parameter in trainable(model).values()) + 2 + len(plan.curves)
     with replicas.forked(plan.replicas, room):
         return _fit(model, optimizers, plan, checkpoints, state)
 
@@ -121,7 +121,7 @@ def _fit(
 
     history, first = History(), 0
     if state is not None:
-        history, first = _restore(state, model, optimizers)
+        history, first = restore(state, model, optimizers)
     watch = Watch(plan.section, plan.warmup * plan.steps)
     model.train()
     tells = replicas.rank() == 0
@@ -132,7 +132,7 @@ def _fit(
             share = rate(step, plan.steps, plan.warmup)
             set_rate(optimizers, share)
             loss, tokens, beside = _backward(model, plan, step)
-            norm = torch.nn.utils.clip_grad_norm_(_trainable(model).values(), plan.clip).item()
+            norm = torch.nn.utils.clip_grad_norm_(trainable(model).values(), plan.clip).item()
             watch.look(step, loss, norm)
             for optimizer in optimizers:
                 optimizer.step()
@@ -160,7 +160,7 @@ def _fit(
                     values["heldout_loss"] = history.heldout[done]
                 plan.on_log(done, values)
             if checkpoints and done % checkpoints.every == 0 and done < plan.steps:
-                checkpoints.save(_snapshot(model, optimizers, history, done) | {"note": plan.note})
+                checkpoints.save(snapshot(model, optimizers, history, done) | {"note": plan.note})
     finally:
         progress.close()
     model.eval()
@@ -181,7 +181,7 @@ def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, 
     (loss * weight).backward()
     values = [value * weight for value in beside[0].tolist()] if beside else []
     sums = torch.tensor([loss.item() * weight, tokens, *values], dtype=torch.float32)
-    replicas.sum_up([*(p.grad for p in _trainable(model).values() if p.grad is not None), sums])
+    replicas.sum_up([*(p.grad for p in trainable(model).values() if p.grad is not None), sums])
     return sums[0].item(), int(sums[1]), sums[2:].tolist()
 
 
@@ -238,25 +238,28 @@ def write_losses(path: Path, history: History) -> None:
             writer.writerow(row)
 
 
-def _trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """What is trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _snapshot(
+def snapshot(
     model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], history: History, done: int
 ) -> dict[str, Any]:
+    """What a checkpoint after `done` steps must hold."""
     return {
         "done": done,
-        "weights": {name: parameter.detach() for name, parameter in _trainable(model).items()},
+        "weights": {name: parameter.detach() for name, parameter in trainable(model).items()},
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "history": vars(history),
     }
 
 
-def _restore(
+def restore(
     state: dict[str, Any], model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[History, int]:
-    for name, parameter in _trainable(model).items():
+    """Put a snapshot's weights and optimizer state in place; its history, and the steps that were done."""
+    for name, parameter in trainable(model).items():
         parameter.data.copy_(state["weights"][name])
     for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(values)

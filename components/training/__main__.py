@@ -48,6 +48,8 @@ def main(settings: config.Settings) -> None:
         if lesson.fit:
             history = lesson.fit(Session(checkpoints, run.log, run.run_id))
         else:
+            assert lesson.batch
+            assert lesson.loss
             plan = loop.Plan(
                 section="train",
                 steps=lesson.steps,

@@ -53,12 +53,12 @@ class Lesson(Generic[B]):
     """Examples whose prompts may become the version's golden ones."""
     steps: int
     lr: float
-    batch: Callable[[int], B]
-    """The batch of a 0-based step: a pure function, or a resumed training would not be the same."""
-    loss: Callable[[torch.nn.Module, B], Measured]
-    """(mean loss, tokens seen), and the values of `curves` as a third part where there are any."""
     size: int
     """Rows of a batch: no more processes than that can share it."""
+    batch: Callable[[int], B] | None = None
+    """The batch of a 0-based step: a pure function, or a resumed training would not be the same."""
+    loss: Callable[[torch.nn.Module, B], Measured] | None = None
+    """(mean loss, tokens seen), and the values of `curves` as a third part where there are any."""
     share: Callable[[B, int, int], tuple[B, float]] | None = None
     """See `loop.Plan`; None: one process."""
     curves: tuple[str, ...] = ()
@@ -66,7 +66,8 @@ class Lesson(Generic[B]):
     metrics: Callable[[torch.nn.Module], dict[str, float]] | None = None
     """What the trained model shows, measured once at the end: for metrics.json, and MLflow as `final_<name>`."""
     fit: Callable[[Session], History] | None = None
-    """Trains in its own way (a trainer of another library, steps that generate), with the same promises."""
+    """Trains in its own way (a trainer of another library, steps that generate), with the same promises; then there is
+    no batch and no loss."""
 
 
 @dataclass(frozen=True)

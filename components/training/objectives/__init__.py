@@ -15,4 +15,8 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import sft
 
             return sft.OBJECTIVE
+        case "ppo" | "grpo" | "rloo":
+            from components.training.objectives import rl
+
+            return rl.OBJECTIVE
     assert_never(name)

@@ -81,3 +81,9 @@ def test_a_set_is_summed_up_in_the_metrics_of_its_kind() -> None:
     assert found["valid"] == pytest.approx(2 / 3)
     assert commonest(rows) == ("ham", pytest.approx(2 / 3))
     assert set(summary(TEXT, [example("a b")], [score(TEXT, "t", example("a b"), "a")])) == {"exact", "similarity"}
+
+
+def test_an_answer_that_is_no_json_is_wrong_also_where_the_task_has_no_schema() -> None:
+    task = Task(name="free", title="Free", answer="json")
+    assert not score(task, "test", example('{"a": 1}'), "no idea").exact
+    assert score(task, "test", example('{"a": 1}'), '{ "a":1 }').exact

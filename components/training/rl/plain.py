@@ -1,0 +1,44 @@
+"""A copy of the model without adapter layers, which sampling is faster from and which serves as the reference."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedModel
+
+
+def plain(model: torch.nn.Module) -> PreTrainedModel:
+    """A copy that nothing trains, with the adapter folded in where there is one (Hu et al. 2021, 4.1)."""
+    copied: Any = copy.deepcopy(model)
+    if hasattr(copied, "peft_config"):
+        copied = copied.merge_and_unload()
+    copied.requires_grad_(False)
+    return cast(PreTrainedModel, copied.eval())
+
+
+class Sampler:
+    """What answers are sampled from: a model with an adapter has two more products a layer and token, its copy has not.
+
+    Folding in and out again in place would round the base's weights each time.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.adapted = hasattr(model, "peft_config")
+        self.plain = plain(model) if self.adapted else cast(PreTrainedModel, model)
+
+    @torch.no_grad()
+    def current(self) -> PreTrainedModel:
+        """The copy, with the weights that the model has now."""
+        if self.adapted:
+            from peft.tuners.lora import LoraLayer
+
+            adapted: Any = self.model
+            for name, layer in adapted.get_base_model().named_modules():
+                if isinstance(layer, LoraLayer):
+                    base: Any = layer.get_base_layer()
+                    target: Any = self.plain.get_submodule(name)
+                    torch.add(base.weight, layer.get_delta_weight("default"), out=target.weight)  # type: ignore[operator]
+        return self.plain

@@ -1,0 +1,155 @@
+"""`saqia judge`: a model (or the task's own function) compares answers, and its consistent verdicts become pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from components import config, layout, task
+from components.config import EndpointSettings, JudgeSettings, Places
+from components.files import read_rows, write_text
+from components.llm import judge as judges
+from components.llm.client import Client
+from components.llm.comparisons import Judged, compare
+from components.schema import Example, Message, Preference
+from components.stage import StageError
+from components.task import Task
+
+
+def run(root: Path, places: Places, name: str | None) -> None:
+    """The command: a bar while it works, then the account."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        work = bar.add_task("comparing")
+        judged, path, new = judge(
+            root, places, name, lambda so_far, all_: bar.update(work, completed=so_far.asked, total=all_)
+        )
+    for line in account(judged, path, new):
+        print(line)
+
+
+def account(judged: Judged, path: Path, new: int) -> list[str]:
+    """What came of it, in words."""
+    compared = f"{judged.asked} prompts, {judged.compared} compared in both orders"
+    lines = [f"{compared}; to {judged.alike} both answers were the same" if judged.alike else compared]
+    if judged.compared:
+        lines += [
+            f"dropped as inconsistent: {judged.inconsistent} ({judged.inconsistent_share:.0%})",
+            f"undecided: {judged.undecided}",
+            f"pairs: {len(judged.pairs)}, of which {new} are new in {path}",
+        ]
+    if judged.agreement is not None:
+        lines.append(
+            f"agreement with the truth: {judged.agreement:.0%} of {judged.known} pairs whose better answer is known"
+        )
+    if judged.compared and judged.inconsistent == judged.compared:
+        lines.append("every verdict changed with the order of the answers: this judge cannot judge; name another")
+    return lines
+
+
+def judge(
+    root: Path, places: Places, name: str | None, tell: Callable[[Judged, int], None]
+) -> tuple[Judged, Path, int]:
+    """Compare two answers to each of some prompts; add what held in both orders to the task's preferences.jsonl.
+
+    Args:
+        tell: called after each prompt with the account so far and the number of prompts.
+
+    Returns:
+        The account, the file, and how many pairs are new in it.
+
+    Raises:
+        StageError: there is nobody to judge, nothing to ask, or an endpoint failed.
+    """
+    os.chdir(root)
+    settings = config.parse(task.parameters(name))
+    described, wanted = task.load(settings.task), settings.judge
+    rows = _rows(described, settings)[: wanted.prompts]
+    own = judges.of_task(described)
+    with ExitStack() as open_clients:
+
+        def client(endpoint: EndpointSettings) -> Client:
+            return open_clients.enter_context(
+                Client(
+                    endpoint.base_url or f"http://{places.host}:{places.port}/v1",
+                    endpoint.model or described.name,
+                    endpoint.key_env,
+                    wanted.timeout_seconds,
+                )
+            )
+
+        answering = client(wanted.answers)
+        if own is not None:
+            prefer, rater = own, "judge.py"
+        else:
+            judging = client(wanted.judge)
+            prefer = judges.of_endpoint(judging, _principles(described), wanted.constrain)
+            rater = f"ai:{judging.model}"
+        judged = Judged()
+        ask = _answerer(answering, wanted, settings.seed)
+        for judged in compare(described, rows, ask, prefer, rater, answering.model, wanted.parallel):
+            tell(judged, len(rows))
+    path = layout.task_folder(described.name) / "preferences.jsonl"
+    return judged, path, _add(path, judged.pairs)
+
+
+def _answerer(client: Client, wanted: JudgeSettings, seed: int) -> Callable[[Sequence[Message], int], Sequence[str]]:
+    def answer(prompt: Sequence[Message], number: int) -> Sequence[str]:
+        # Two requests: not every server knows `n`.
+        return [
+            (client.chat(prompt, temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=drawn) or [""])[0]
+            for drawn in (seed + 2 * number, seed + 2 * number + 1)
+        ]
+
+    return answer
+
+
+def _rows(described: Task, settings: config.Settings) -> list[Example]:
+    """The task's rows in an order of their ids' hashes: a fixed, arbitrary choice.
+
+    Raises:
+        StageError: it has none.
+    """
+    file = layout.task_folder(described.name) / "examples.jsonl"
+    generator = task.generator(described.name)
+    if generator is not None:
+        sizes = settings.examples.model_dump(exclude={"held_out_share"})
+        rows = generator.example_sets(settings.seed, sizes)["train"]
+    elif file.exists():
+        rows = read_rows(file, Example)
+    else:
+        raise StageError(f"task {described.name} has neither {file} nor a generator.py: there is nothing to ask")
+    return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())
+
+
+def _principles(described: Task) -> str:
+    file = layout.task_folder(described.name) / "principles.md"
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StageError(
+            f"{file} is missing: write by what two answers are compared (tasks/intake/principles.md is an example), "
+            "or bring a judge.py with a function prefer(prompt, first, second)"
+        ) from None
+
+
+def _add(path: Path, pairs: Sequence[Preference]) -> int:
+    """Append the pairs that are not in the file yet, whatever form its other rows have; how many those are."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if before.lstrip().startswith("["):
+        raise StageError(f"{path} is one JSON array and cannot be added to: make it JSON lines")
+    there = set()
+    for line in before.splitlines():
+        value = json.loads(line) if line.strip() else None
+        if isinstance(value, dict):
+            there.add(value.get("id"))
+    new = [pair for pair in pairs if pair.id not in there]
+    if new:
+        begun = before if not before or before.endswith("\n") else before + "\n"
+        write_text(path, begun + "".join(pair.model_dump_json() + "\n" for pair in new))
+    return len(new)

@@ -1,0 +1,59 @@
+"""Our own service as the endpoint that answers, and as the one that judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components import config
+from components.files import read_rows
+from components.schema import Preference
+from flows.judging import account, judge
+from tests.conftest import ROOT
+from tests.serving.live import Live
+
+PROMPTS = 3
+
+
+@pytest.fixture
+def project(tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder whose parameters name the running service twice."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    there = {"base_url": f"{live.url}/v1"}
+    values["judge"] = {"answers": there, "judge": there, "prompts": PROMPTS, "max_tokens": 24, "parallel": 2}
+    values["examples"] = dict.fromkeys(("train", "test", "unseen", "new", "new_unseen", "traffic"), 5)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    folder = tmp_path / "tasks/intake"
+    folder.mkdir(parents=True)
+    for file in (ROOT / "tasks/intake").iterdir():
+        if file.is_file():
+            (folder / file.name).symlink_to(file)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_answers_and_judges_over_http_and_every_comparison_is_accounted_for(project: Path, live: Live) -> None:
+    """A random base judges by nothing: what counts is that each verdict is a verdict, and that none is lost."""
+    counts: list[int] = []
+    judged, _, _ = judge(project, config.places(), None, lambda so_far, of: counts.append(of))
+    assert counts == [PROMPTS] * PROMPTS
+    assert judged.asked == PROMPTS
+    assert judged.compared > 0, "no two answers differed"
+    assert judged.inconsistent + judged.undecided + len(judged.pairs) == judged.compared
+
+
+def test_a_task_s_own_judge_takes_the_model_s_place_and_its_pairs_are_added_once(project: Path, live: Live) -> None:
+    (project / "tasks/intake/judge.py").write_text(
+        "def prefer(prompt, first, second):\n    return 'first' if first > second else 'second'\n"
+    )
+    judged, path, new = judge(project, config.places(), None, lambda *_: None)
+    assert len(judged.pairs) == judged.compared == new > 0
+    assert read_rows(path, Preference) == judged.pairs
+    again = judge(project, config.places(), None, lambda *_: None)
+    assert again[0] == judged, "the same seeds give the same answers"
+    assert again[2] == 0
+    said = "\n".join(account(judged, path, new))
+    assert f"pairs: {new}, of which {new} are new in tasks/intake/preferences.jsonl" in said
+    assert "dropped as inconsistent: 0 (0%)" in said
