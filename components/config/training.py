@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from components.config.reinforcement import RewardModelSettings, RLSettings
 from components.config.section import Section
@@ -49,28 +49,58 @@ class InstructSettings(Section):
 
 
 class LoraSettings(Section):
+    """The adapter of `train.method` lora and qlora, in PEFT's own words."""
+
     r: int = Field(16, ge=1)
     alpha: int = Field(64, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    use_dora: bool = False
+    """Length and direction of each weight learned apart (Liu et al. 2024, https://arxiv.org/abs/2402.09353)."""
+    use_rslora: bool = False
+    """Scaled by alpha/sqrt(r), not alpha/r (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732): for a large r."""
+    target_modules: Literal["all-linear"] | tuple[Annotated[str, Field(min_length=1)], ...] = "all-linear"
+    """Where adapters stand: every linear layer but the head, or the layers with these names, e.g. [q_proj, v_proj]."""
+
+    @field_validator("target_modules")
+    @classmethod
+    def _names_some_layer(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("names no layer: write all-linear, or a list such as [q_proj, v_proj]")
+        return value
 
 
-ObjectiveName = Literal["sft", "ppo", "grpo", "rloo"]
+ObjectiveName = Literal["sft", "classify", "ppo", "grpo", "rloo"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
 class TrainSettings(Section):
     objective: ObjectiveName = "sft"
-    method: Literal["lora", "full", "freeze"] = "lora"
+    method: Literal["lora", "qlora", "full", "freeze"] = "lora"
     start: Literal["base", "champion"] = "base"
     steps: int = Field(300, ge=1)
     first_steps: int | None = Field(None, ge=1)
     """Steps of the first version on a local base that was instruction-tuned on this very task. None: `steps`."""
     batch_size: int = Field(16, ge=1)
-    lr: float = Field(2e-3, gt=0, le=1)
+    lr: float | None = Field(None, gt=0, le=1)
+    """Peak of the learning rate. None: what suits the method and the base's width (components/training/methods.py)."""
     warmup: float = Field(0.05, ge=0, lt=1)
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Gradient accumulation: at most so many rows go through the model at once; the step is the same. None: all."""
+    gradient_checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them: less memory, about a third more time."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of products. auto: bfloat16 on a GPU, and for a large model on a CPU with instructions for it."""
+    validation_rows: int = Field(0, ge=0)
+    """Rows kept out of teaching (whole clusters of near copies), to see by their loss which step was the best."""
+    validation_every: int = Field(50, ge=1)
+    """Steps between two looks at them."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many looks on end that were no better than the best. None: train to the end."""
     replay: int = Field(800, ge=0)
     feedback_share: float = Field(0.3, ge=0, lt=1)
     """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
+    calibration_share: float = Field(0.1, ge=0, le=0.5)
+    """Objective classify: of the rows, how many are not taught but used to calibrate the probabilities; 0: none."""
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
@@ -78,3 +108,9 @@ class TrainSettings(Section):
     golden_prompts: int = Field(8, ge=1)
     rl: RLSettings = RLSettings()
     reward_model: RewardModelSettings = RewardModelSettings()
+
+    @model_validator(mode="after")
+    def _patience_has_something_to_look_at(self) -> TrainSettings:
+        if self.patience is not None and not self.validation_rows:
+            raise ValueError("patience needs validation_rows, e.g. 200: rows whose loss says when to stop")
+        return self

@@ -15,12 +15,14 @@ def main(settings: config.Settings) -> None:
     from components.cores import processes
     from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
-    from components.training import methods, objectives
+    from components.optimization.memory import bfloat16
+    from components.training import adapters, methods, objectives
     from components.training.lesson import Given, Session
     from components.training.tracking import Run
     from components.training.version import golden_examples, write_version
 
     wanted = settings.train
+    adapters.check_machine(wanted.method)
     described = task.load(settings.task)
     objective = objectives.find(wanted.objective)
     inputs = objective.inputs(settings)
@@ -30,6 +32,7 @@ def main(settings: config.Settings) -> None:
     model = objective.model(settings).to(device)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
     lesson = objective.prepare(Given(settings, described, tokenizer, model, has_champion))
+    lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
     checkpoints = Checkpoints(
         digest_of(
@@ -50,6 +53,8 @@ def main(settings: config.Settings) -> None:
         else:
             assert lesson.batch
             assert lesson.loss
+            replicas = processes(model, lesson.size, settings.threads) if lesson.share else 1
+            methods.checkpoint_activations(model, wanted.gradient_checkpointing)
             plan = loop.Plan(
                 section="train",
                 steps=lesson.steps,
@@ -58,19 +63,27 @@ def main(settings: config.Settings) -> None:
                 batch=lesson.batch,
                 loss=lesson.loss,
                 share=lesson.share,
-                replicas=processes(model, lesson.size, settings.threads) if lesson.share else 1,
+                replicas=replicas,
+                parts=loop.parts(lesson.size, replicas, wanted.micro_batch_size) if lesson.share else 1,
+                bfloat16=bfloat16(wanted.precision, model),
+                heldout=lesson.heldout,
+                heldout_every=wanted.validation_every,
+                keep_best=lesson.heldout is not None,
+                patience=wanted.patience if lesson.heldout else None,
                 curves=lesson.curves,
                 on_log=run.log,
                 note=run.run_id,
             )
-            history = loop.fit(model, optimizers.adamw(model, lesson.lr), plan, checkpoints)
+            history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
+            methods.checkpoint_activations(model, False)
+        shown = lesson.metrics(model) if lesson.metrics else {}
         with replacing_folder(layout.adapter(settings.task)) as folder:
             manifest = write_version(
                 folder,
                 model,
                 tokenizer,
                 described,
-                base,
+                layout.BASE,
                 wanted,
                 golden_examples(lesson.prompts, wanted.golden_prompts),
                 settings.model.context,
@@ -79,8 +92,9 @@ def main(settings: config.Settings) -> None:
         metrics = {
             **loop.summary(history),
             "examples": lesson.rows,
+            "lr": lr,
             "trainable_share": round(methods.trainable_share(model), 5),
-            **(lesson.metrics(model) if lesson.metrics else {}),
+            **shown,
         }
         run.log(len(history.losses), {f"final_{name}": float(value) for name, value in metrics.items()})
     report = layout.training(settings.task)

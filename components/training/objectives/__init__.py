@@ -19,4 +19,8 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import rl
 
             return rl.OBJECTIVE
+        case "classify":
+            from components.training.objectives import classify
+
+            return classify.OBJECTIVE
     assert_never(name)
