@@ -219,6 +219,27 @@ def reproduce(
     rebuild(root, places, task, version, force)
 
 
+@app.command(rich_help_panel="Versions")
+def export(
+    to: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    format: Annotated[
+        str, typer.Option(help="safetensors, gguf, ollama, or llamafactory (its training, not the model).")
+    ] = "safetensors",
+    task: TaskOption = None,
+) -> None:
+    """Write a version for use elsewhere; a model is first tried on the version's golden prompts.
+
+    **safetensors**: whole weights for transformers, vLLM and the like; **gguf**: one file for llama.cpp and openvino;
+    **ollama**: that file with its Modelfile; **llamafactory**: data and settings of its training, for LLaMA-Factory.
+    """
+    where = to.resolve()
+    root, places = _enter()
+    from flows.export import write
+
+    write(root, places, task, version, format, where)
+
+
 @app.command(rich_help_panel="The stack")
 def answers() -> None:
     """The tables that hold structured answers (requests with `store: true`), their rows and columns, for SQL."""

@@ -14,7 +14,7 @@ from transformers import GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2
 
 from components import golden
 from components import models as base_models
-from serving.engine import gguf
+from components.export import gguf
 from serving.engine.openvino_engine import OpenVinoEngine
 from serving.engine.torch_engine import load_merged, load_version_tokenizer
 from tests.serving import models
