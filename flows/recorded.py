@@ -56,9 +56,8 @@ def _check_out(root: Path, version: Version, folders: Sequence[Path]) -> None:
         try:
             repo.pull(force=True)
         except DvcException as error:
-            raise StageError(
-                f"{', '.join(map(str, folders))} of version {version.version} of {version.task} is neither in DVC's cache "
-                f"nor in a remote: {' '.join(str(error).split())[:200]}"
-            ) from None
+            what = f"{' and '.join(map(str, folders))} of version {version.version} of {version.task}"
+            why = " ".join(str(error).split())[:200]
+            raise StageError(f"{what}: not all is in DVC's cache or a remote any more ({why})") from None
     finally:
         repo.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,10 @@ def load(version: Path, base: Path) -> tuple[PreTrainedModel, PreTrainedTokenize
     Raises:
         ModelError: missing or damaged weights, or an adapter made for another base.
     """
+    if not sys.stderr.isatty():
+        from transformers.utils import logging as bars
+
+        bars.disable_progress_bar()  # its carriage returns fill a log
     merged: Any = models.load_model(base, version, dtype="float32")
     if hasattr(merged, "merge_and_unload"):
         merged = merged.merge_and_unload()
