@@ -6,10 +6,11 @@ put before a chat without one, PARAMETER stop the texts that end an answer.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from components import golden, models
-from components.export import ExportError, single_file
+from components.export import single_file
 from components.export.template import portable, shape_of
 from components.export.whole import end_ids
 
@@ -26,8 +27,10 @@ def write(version: Path, base: Path, into: Path) -> list[str]:
     assert isinstance(tokenizer.chat_template, str)
     tokenizer.chat_template = portable(tokenizer.chat_template)
     shape = shape_of(tokenizer, [prompt.messages for prompt in golden.read(version)])
-    if '"""' in manifest.system:
-        raise ExportError('the task\'s system message holds """, which a Modelfile cannot quote: export it as gguf')
+    system = manifest.system
+    if '"""' in system or not system.replace("\n", "").isprintable():  # a Modelfile cannot quote it, a Go literal can
+        before, after = shape.around["system"]
+        shape, system = dataclasses.replace(shape, without_system=before + system + after), ""
     said = single_file.write(version, base, into)
     stops = [str(tokenizer.convert_ids_to_tokens(id)) for id in end_ids(tokenizer, None)]
     context = manifest.created_by.get("model", {}).get("context")
@@ -35,7 +38,7 @@ def write(version: Path, base: Path, into: Path) -> list[str]:
         f"# {manifest.task}, weights {manifest.adapter_sha256[:12]}. ollama create {manifest.task} -f Modelfile",
         f"FROM ./{single_file.file_name(version)}",
         f'TEMPLATE """{shape.go()}"""',
-        *([f'SYSTEM """{manifest.system}"""'] if manifest.system else []),
+        *([f'SYSTEM """{system}"""'] if system else []),
         *(f'PARAMETER stop "{stop}"' for stop in stops),
         *([f"PARAMETER num_ctx {context}"] if context else []),
         "# The likeliest token at every step, as the version was taught and measured.",

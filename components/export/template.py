@@ -141,8 +141,10 @@ def _conversations() -> list[list[Message]]:
 
 
 def _quoted(text: str) -> str:
-    """A Go string literal: JSON's escapes are among Go's."""
-    return json.dumps(text, ensure_ascii=False)
+    """A Go string literal: JSON's escapes are among Go's. What is not printable is escaped, too: Ollama's reader of
+    Modelfiles leaves it out."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
 def _literal(text: str) -> str:
