@@ -7,11 +7,12 @@ put before a chat without one, PARAMETER stop the texts that end an answer.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from components import golden, models
 from components.export import single_file
-from components.export.template import portable, shape_of
+from components.export.template import Shape, portable, shape_of
 from components.export.whole import end_ids
 
 
@@ -27,16 +28,26 @@ def write(version: Path, base: Path, into: Path) -> list[str]:
     assert isinstance(tokenizer.chat_template, str)
     tokenizer.chat_template = portable(tokenizer.chat_template)
     shape = shape_of(tokenizer, [prompt.messages for prompt in golden.read(version)])
-    system = manifest.system
-    if '"""' in system or not system.replace("\n", "").isprintable():  # a Modelfile cannot quote it, a Go literal can
-        before, after = shape.around["system"]
-        shape, system = dataclasses.replace(shape, without_system=before + system + after), ""
     said = single_file.write(version, base, into)
     stops = [str(tokenizer.convert_ids_to_tokens(id)) for id in end_ids(tokenizer, None)]
     context = manifest.created_by.get("model", {}).get("context")
+    text = modelfile(manifest.task, single_file.file_name(version), shape, manifest.system, stops, context)
+    (into / "Modelfile").write_text(text, encoding="utf-8")
+    return [*said, "Modelfile: its template writes every golden prompt as the version's own chat template does"]
+
+
+def modelfile(task: str, file: str, shape: Shape, system: str, stops: Sequence[str], context: int | None = None) -> str:
+    """The text of a Modelfile.
+
+    A system message that Ollama's reader would change (it leaves out what is not printable) or that cannot be quoted
+    stands in the template, as what begins a chat without one.
+    """
+    if '"""' in system or not system.replace("\n", "").isprintable():
+        before, after = shape.around["system"]
+        shape, system = dataclasses.replace(shape, without_system=before + system + after), ""
     lines = [
-        f"# {manifest.task}, weights {manifest.adapter_sha256[:12]}. ollama create {manifest.task} -f Modelfile",
-        f"FROM ./{single_file.file_name(version)}",
+        f"# ollama create {task} -f Modelfile",
+        f"FROM ./{file}",
         f'TEMPLATE """{shape.go()}"""',
         *([f'SYSTEM """{system}"""'] if system else []),
         *(f'PARAMETER stop "{stop}"' for stop in stops),
@@ -45,5 +56,4 @@ def write(version: Path, base: Path, into: Path) -> list[str]:
         "PARAMETER temperature 0",
         "PARAMETER repeat_penalty 1",
     ]
-    (into / "Modelfile").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [*said, "Modelfile: its template writes every golden prompt as the version's own chat template does"]
+    return "\n".join(lines) + "\n"

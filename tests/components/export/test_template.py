@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from components.chat import CHAT_TEMPLATE, PLAIN_TEMPLATE
 from components.export import ExportError
+from components.export.ollama import modelfile
 from components.export.template import portable, shape_of
 from components.schema import Message
 
@@ -66,6 +67,16 @@ def test_what_stands_at_the_beginning_and_at_the_end_is_seen() -> None:
     assert plain.around["assistant"] == ("", "<|end|>\n")
     assert plain.answer == "Assistant: "
     assert shape_of(tokenizer(LLAMA3), CHATS).around["user"] == ("<|start|>user<|end|>\n\n", "<|eot|>")
+
+
+def test_a_system_message_that_a_modelfile_cannot_hold_stands_in_the_template() -> None:
+    shape = shape_of(tokenizer(portable(CHAT_TEMPLATE)), CHATS)
+    plain = modelfile("clinic", "clinic.gguf", shape, 'Be\n"brief".', ["<|im_end|>"], 256)
+    assert 'SYSTEM """Be\n"brief"."""\nPARAMETER stop "<|im_end|>"\nPARAMETER num_ctx 256\n' in plain
+    for system, quoted in (("a\tb", r"a\tb"), ('"""', r"\"\"\""), ("a\u00a0b", r"a\U000000a0b")):
+        text = modelfile("clinic", "clinic.gguf", shape, system, [])
+        assert "SYSTEM" not in text
+        assert f'{{{{- if not .System }}}}{{{{ "<|im_start|>system\\n{quoted}<|im_end|>\\n" }}}}{{{{ end }}}}' in text
 
 
 @pytest.mark.parametrize(
