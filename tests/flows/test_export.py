@@ -21,12 +21,12 @@ CURATED = Path("data/toy/curated")
 @pytest.fixture
 def recorded(project: Path) -> Any:
     """A version whose data is in DVC's cache and no longer in the working tree."""
-    (project / CURATED).mkdir(parents=True)
-    (project / CURATED / "train.jsonl").write_text("{}\n")
+    (project / "rows").mkdir()
+    (project / "rows" / "train.jsonl").write_text("{}\n")
     with Repo(str(project)) as repo:
-        (stage,) = repo.add(str(project / CURATED))
+        (stage,) = repo.add(str(project / "rows"))
         digest = stage.outs[0].hash_info.value
-    shutil.rmtree(project / "data")
+    shutil.rmtree(project / "rows")
     lineage = SimpleNamespace(datasets={CURATED.as_posix(): digest})
     return SimpleNamespace(task="toy", version="3", lineage=lineage)
 
@@ -36,7 +36,7 @@ def test_the_data_of_a_version_comes_back_without_touching_the_working_tree(
 ) -> None:
     with brought_back(project, places, recorded, [CURATED]) as there:
         assert (there[CURATED] / "train.jsonl").read_text() == "{}\n"
-    assert not (project / "data").exists()
+    assert not (project / "rows").exists()
     assert not list((places.home / "work").iterdir())
 
 
