@@ -47,11 +47,13 @@ def write(version: Path, base: Path, settings: config.Settings, curated: Path, e
         into: a folder that does not exist yet, or is empty.
 
     Raises:
-        ExportError: the folder is taken, or there is nothing to teach.
+        ExportError: the folder is taken, the training was another than sft, or there is nothing to teach.
         DataError: a set is missing or damaged.
         ModelError: the version or its base is.
     """
     check_free(into)
+    if (objective := str(settings.train.objective)) != "sft":
+        raise ExportError(f"the training had train.objective {objective}: only sft is written for LLaMA-Factory")
     manifest = models.read_manifest(version)
     tokenizer = models.load_tokenizer(version)
     taught = read_rows(curated / "train.jsonl", Example)
