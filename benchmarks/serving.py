@@ -186,7 +186,7 @@ def llama_cpp(model: Path) -> Iterator[tuple[str, str, int]]:
     """llama.cpp's own server over the same weights in f16."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from serving.engine import gguf
+    from components.export import gguf
 
     file, port = model.parent / "merged.gguf", workspace.free_port()
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -68,9 +68,13 @@ def improve(
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new task: lower case, digits, - and _.")],
     examples: Annotated[
-        Path,
+        Path | None,
         typer.Option(help="Your rows: OpenAI messages, Alpaca, ShareGPT, prompt/completion, or a two-column CSV."),
-    ],
+    ] = None,
+    from_llamafactory: Annotated[
+        Path | None, typer.Option(help="Instead: a folder with LLaMA-Factory's dataset_info.json.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Which of its datasets, if there are several.")] = None,
     schema: Annotated[
         Path | None, typer.Option(help="A Python file with a pydantic class: answers are then JSON.")
     ] = None,
@@ -78,14 +82,15 @@ def init(
     prompt_column: Annotated[str | None, typer.Option(help="CSV: the column that asks.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="CSV: the column that answers.")] = None,
 ) -> None:
-    """Make a task of your own from a file of examples; its format is detected.
+    """Make a task of your own from a file of examples, whose format is detected, or from what LLaMA-Factory trains on.
 
     Says how many rows were understood, and which were not and why. Then: `saqia run NAME`.
     """
+    here = [path.resolve() if path else None for path in (examples, from_llamafactory)]
     root, _ = _enter()
-    from flows.own_task import create
+    from flows.own_task import create, reader
 
-    create(root, name, examples.resolve(), schema, base, prompt_column, answer_column)
+    create(root, name, reader(*here, dataset, prompt_column, answer_column), schema, base)
 
 
 @app.command(rich_help_panel="Your own task")
@@ -230,6 +235,27 @@ def reproduce(
     from flows.overview import reproduce as rebuild
 
     rebuild(root, places, task, version, force)
+
+
+@app.command(rich_help_panel="Versions")
+def export(
+    to: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    format: Annotated[
+        str, typer.Option(help="safetensors, gguf, ollama, or llamafactory (its training, not the model).")
+    ] = "safetensors",
+    task: TaskOption = None,
+) -> None:
+    """Write a version for use elsewhere; a model is first tried on the version's golden prompts.
+
+    **safetensors**: whole weights for transformers, vLLM and the like; **gguf**: one file for llama.cpp and openvino;
+    **ollama**: that file with its Modelfile; **llamafactory**: data and settings of its training, for LLaMA-Factory.
+    """
+    where = to.resolve()
+    root, places = _enter()
+    from flows.export import write
+
+    write(root, places, task, version, format, where)
 
 
 @app.command(rich_help_panel="The stack")

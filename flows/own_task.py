@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from components.stage import StageError
+
 if TYPE_CHECKING:
     from components.config import QualitySettings
+    from components.examples.formats.records import Imported
     from components.schema import Example
 
 
 def create(
     root: Path,
     name: str,
-    examples: Path,
+    read: Callable[[], Imported],
     schema: Path | None,
     base: str | None,
-    prompt_column: str | None,
-    answer_column: str | None,
 ) -> None:
     """Read the rows, write tasks/<name>/, and say what was understood and what was not, with line numbers."""
     from components import config
-    from components.examples import imports, new_task
+    from components.examples import new_task
 
     settings = config.load(root / "params.yaml")
     new_task.new_folder(name, root)
     if base is not None:
         base = _usable(base)
-    imported = imports.read(examples, prompt_column, answer_column)
+    imported = read()
     for line in imported.summary():
         typer.echo(line)
     languages = _languages(imported.examples, settings.quality)
     folder = new_task.write_task(
         name, imported, schema, base, root, {"quality": {"languages": languages}} if languages else None
     )
+    if imported.preferences:
+        typer.echo(f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl")
     if imported.skipped:
         typer.echo(f"note: every row that was not understood: {folder.relative_to(root)}/{new_task.NOT_UNDERSTOOD}")
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")
@@ -55,6 +59,36 @@ def create(
             f"`train: {{method: full}}` into {folder.relative_to(root)}/params.yaml"
         )
     typer.echo(f"next: saqia run {name}")
+
+
+def reader(
+    examples: Path | None,
+    llamafactory: Path | None,
+    dataset: str | None,
+    prompt_column: str | None,
+    answer_column: str | None,
+) -> Callable[[], Imported]:
+    """What reads the rows: a file whose format is found out, or a folder that LLaMA-Factory trains from.
+
+    Raises:
+        StageError: neither is named, or both are, or an option belongs to the other one.
+    """
+    if (examples is None) == (llamafactory is None):
+        raise StageError(
+            "name either a file, --examples FILE, or a folder of LLaMA-Factory's, --from-llamafactory FOLDER"
+        )
+    if llamafactory is not None:
+        if prompt_column is not None or answer_column is not None:
+            raise StageError("--prompt-column and --answer-column go with --examples: dataset_info.json names columns")
+        from components.examples import llamafactory as theirs
+
+        return partial(theirs.read, llamafactory, dataset)
+    if dataset is not None:
+        raise StageError("--dataset goes with --from-llamafactory")
+    from components.examples import imports
+
+    assert examples is not None
+    return partial(imports.read, examples, prompt_column, answer_column)
 
 
 def _usable(base: str) -> str:

@@ -88,7 +88,7 @@ def prepare(
             _copy(project, root)
         else:
             _worktree(project, root, commit)
-        _share_dvc(project, root, places, git=commit is not None)
+        share_dvc(project, root, places, git=commit is not None)
         if not (root / "dvc.lock").exists() or not _lock_is_own(root):
             _seed_lock(root, name, task, places)
         files.write_text(root / layout.PARAMS, params)
@@ -179,7 +179,7 @@ def checked_out(project: Path, commit: str, name: str, task: str, places: config
     places = places.absolute(project)
     root = places.home / "work" / name
     _worktree(project, root, commit)
-    _share_dvc(project, root, places, git=True)
+    share_dvc(project, root, places, git=True)
     env = {**os.environ, **environment.variables(places), "PYTHONPATH": str(root)}
     workspace = Workspace(name=name, task=task, root=root, project=project, commit=commit, env=env)
     try:
@@ -310,7 +310,7 @@ def _remove_folder(project: Path, root: Path) -> None:
             _git(project, "worktree", "prune")
 
 
-def _share_dvc(project: Path, root: Path, places: config.Places, git: bool) -> None:
+def share_dvc(project: Path, root: Path, places: config.Places, git: bool) -> None:
     """Point the workspace's DVC at the project's cache and remotes, whatever they are configured as."""
     from configobj import ConfigObj
     from dvc.config import Config

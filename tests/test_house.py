@@ -30,6 +30,7 @@ ORDER = (
     "training",
     "evaluation",
     "registry",
+    "export",
 )
 """The order in which data travels; a sub-package imports only those before it."""
 

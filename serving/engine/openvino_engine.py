@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import golden, label_head, models
+from components.export import gguf
 from components.models import ModelError
-from serving.engine import gguf, proof
+from serving.engine import proof
 from serving.engine.grammar import Constraint, Grammars
 from serving.engine.interface import (
     BASE,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.models import ModelError
-from flows.own_task import create
+from flows.own_task import create, reader
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -31,7 +31,7 @@ def base(folder: Path, **tokenizer: str) -> Path:
 
 
 def init(project: Path, base: Path) -> None:
-    create(project, "sums", project / "rows.jsonl", None, str(base), None, None)
+    create(project, "sums", reader(project / "rows.jsonl", None, None, None, None), None, str(base))
 
 
 def test_a_base_that_was_not_taught_to_converse_is_noted_with_what_to_do(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from components.schema import Example, Message, Role, content_id
+from components.schema import Example, Message, Preference, Role, content_id
 
 
 class Unusable(ValueError):
@@ -33,6 +33,8 @@ class Imported:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     """What was decided on the reader's own account, e.g. which column is the label."""
+    preferences: tuple[Preference, ...] = ()
+    """Pairs of answers, where the file holds such; the chosen ones are the examples."""
 
     def summary(self, at_most: int = 10) -> list[str]:
         """Lines for people: how many rows were understood, and for each reason which were not."""

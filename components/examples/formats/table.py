@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.examples.formats import pairs, reading
-from components.examples.formats.records import Imported, Skipped, Unusable, example, filled
+from components.examples.formats.records import Imported, Record, Skipped, Unusable, example, filled
 from components.examples.labels import labels_of
 from components.files import DataError
 
@@ -71,6 +71,24 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
     if unused:
         notes.append(f"columns not used: {', '.join(unused)}")
     return Imported(tuple(examples), f"table ({_NAMES[delimiter]}-separated)", tuple(skipped), tuple(notes))
+
+
+def records(path: Path) -> Iterator[Record | Skipped]:
+    """The rows of a table as objects, whose keys its first row names; empty cells are empty texts.
+
+    Raises:
+        DataError: no delimiter gives two columns, or no row can be read.
+    """
+    rows, skipped = _rows(path, _delimiter(path))
+    if not rows:
+        raise DataError(f"{path}: no row could be read; first: {skipped[0] if skipped else 'the file is empty'}")
+    names = [cell.strip() for cell in rows[0].cells]
+    yield from skipped
+    for row in rows[1:]:
+        if len(row.cells) != len(names):
+            yield Skipped(row.line, f"{len(row.cells)} columns instead of {len(names)}")
+        else:
+            yield Record(row.line, dict(zip(names, row.cells, strict=True)))
 
 
 def _delimiter(path: Path) -> str:

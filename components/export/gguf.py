@@ -7,13 +7,16 @@ matrices in f16, norms and biases in f32. Adapters have no place in it: merge fi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.chat import end_of_turn_id
 from components.models import ModelError
+from components.tokenizer.bpe import QWEN2_SPLIT
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +41,10 @@ LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|", 1)
+"""The pre-tokenizer pattern in Llama 3's tokenizer.json: up to three digits together."""
+SPLITS = {QWEN2_SPLIT: "qwen2", LLAMA3_SPLIT: "llama-bpe"}
+"""How text is split before merging → llama.cpp's name for it (`tokenizer.ggml.pre`)."""
 IN_LAYER = re.compile(r"^model\.layers\.(\d+)\.(.+)\.(weight|bias)$")
 
 
@@ -134,13 +141,39 @@ def interleave(weight: torch.Tensor, heads: int) -> torch.Tensor:
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
-    """Byte-level BPE as `gpt2` with Qwen2's split, which is how ours is trained (components/tokenizer/bpe.py)."""
-    import json
+def split_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """llama.cpp's name for how a byte-level tokenizer splits text; ours are split as Qwen2's are.
 
+    Raises:
+        NotWritable: it has none here, so that programs which read the file would split text otherwise.
+    """
+    steps = _core(tokenizer).get("pre_tokenizer") or {}
+    kinds = [(step["type"], step) for step in steps.get("pretokenizers", [steps] if steps else [])]
+    if [kind for kind, _ in kinds] == ["ByteLevel"] and kinds[0][1].get("use_regex", True):
+        return "gpt-2"
+    if [kind for kind, _ in kinds] == ["Split", "ByteLevel"]:
+        name = SPLITS.get(kinds[0][1]["pattern"].get("Regex", ""))
+        if name is not None:
+            return name
+    raise NotWritable(
+        "the tokenizer splits text in a way that has no name in GGUF here (known: qwen2, llama-bpe, gpt-2)"
+    )
+
+
+def _core(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The content of tokenizer.json."""
+    core: dict[str, Any] = json.loads(getattr(tokenizer, "backend_tokenizer").to_str())  # noqa: B009
+    return core
+
+
+def _add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
+    """Byte-level BPE, which GGUF calls `gpt2` whatever it is split by.
+
+    A split without a name is no reason to refuse here: the service itself sends token ids, never text.
+    """
     import gguf
 
-    core = json.loads(getattr(tokenizer, "backend_tokenizer").to_str())  # noqa: B009 - only fast tokenizers have it
+    core = _core(tokenizer)
     if core["model"]["type"] != "BPE":
         raise NotWritable(f"a {core['model']['type']} tokenizer cannot be written as GGUF here")
     pieces = [f"[PAD{id}]" for id in range(size)]
@@ -152,7 +185,10 @@ def _add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerBase, size: int) -
         if added["id"] < size:
             kinds[added["id"]] = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    try:
+        writer.add_tokenizer_pre(split_of(tokenizer))
+    except NotWritable:
+        writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(pieces)
     writer.add_token_types(kinds)
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in core["model"]["merges"]])
@@ -164,6 +200,7 @@ def _add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerBase, size: int) -
             add(id)
     if isinstance(tokenizer.eos_token_id, int):
         writer.add_bos_token_id(tokenizer.eos_token_id)
+    writer.add_eot_token_id(end_of_turn_id(tokenizer))
     writer.add_add_bos_token(False)
     if isinstance(tokenizer.chat_template, str):
         writer.add_chat_template(tokenizer.chat_template)

@@ -8,21 +8,25 @@ from typing import Any
 import pytest
 import torch
 from gguf import GGUFReader
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers import models as cores
 from transformers import GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from components import golden
 from components import models as base_models
-from serving.engine import gguf
-from serving.engine.openvino_engine import OpenVinoEngine
-from serving.engine.torch_engine import load_merged, load_version_tokenizer
+from components.export import gguf, single_file
+from components.export.whole import load
+from components.tokenizer import bpe
 from tests.serving import models
+
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def split(pattern: str) -> pre_tokenizers.Split:
+    return pre_tokenizers.Split(Regex(pattern), behavior="isolated")
 
 
 def test_every_weight_is_there_in_half_precision_and_norms_in_full(base: Path, version_1: Path, tmp_path: Path) -> None:
-    model: Any = load_merged(base, version_1)
-    tokenizer = load_version_tokenizer(version_1)
+    model, tokenizer = load(version_1, base)
     file = tmp_path / "deep" / "version.gguf"
     gguf.write(model, tokenizer, file)
     read = GGUFReader(file)
@@ -62,6 +66,27 @@ def test_a_file_that_cannot_be_finished_leaves_nothing_behind(base: Path, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("steps", "name"),
+    [
+        ([pre_tokenizers.ByteLevel(add_prefix_space=False)], "gpt-2"),
+        ([split(bpe.QWEN2_SPLIT), BYTES], "qwen2"),
+        ([split(gguf.LLAMA3_SPLIT), BYTES], "llama-bpe"),
+        ([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel()], None),
+        ([split(r"\s+"), BYTES], None),
+    ],
+)
+def test_how_text_is_split_is_named_or_refused(steps: list[Any], name: str | None) -> None:
+    core = Tokenizer(cores.BPE())
+    core.pre_tokenizer = steps[0] if len(steps) == 1 else pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    if name is None:
+        with pytest.raises(gguf.NotWritable, match="no name in GGUF"):
+            gguf.split_of(tokenizer)
+    else:
+        assert gguf.split_of(tokenizer) == name
+
+
 def test_a_qwen2_with_its_biases_answers_in_the_same_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "LlamaConfig", Qwen2Config)
     monkeypatch.setattr(models, "LlamaForCausalLM", Qwen2ForCausalLM)
@@ -74,7 +99,4 @@ def test_a_qwen2_with_its_biases_answers_in_the_same_tokens(tmp_path: Path, monk
     reference = base_models.BaseReference(kind="local", location=".", sha256=base_models.tensor_hash(base))
     (base / "base.json").write_text(reference.model_dump_json())
     version = models.make_version(tmp_path / "version", base, seed=1)
-    engine = OpenVinoEngine(base, tmp_path / "files", max_batch=2, max_queue=4, context=256, threads=1)
-    engine.load("1", version)
-    assert engine.prove("1", golden.read(version), 60).holds
-    engine.close(5)
+    assert "answers 2 of 2 golden prompts" in single_file.write(version, base, tmp_path)[1]
