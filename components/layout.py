@@ -27,6 +27,11 @@ def task_folder(task: str) -> Path:
     return Path("tasks") / task
 
 
+def preferences(task: str) -> Path:
+    """Pairs that the user brought for the task, in any form that `components/examples/preferences.py` knows."""
+    return task_folder(task) / "preferences.jsonl"
+
+
 def examples(task: str) -> Path:
     """One `<set>.jsonl` of Example per set (train, test, unseen, …), and skipped.jsonl."""
     return Path("data") / task / "examples"
@@ -41,8 +46,9 @@ def curated(task: str) -> Path:
     """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
     replay.jsonl (old rows that no adapter is
     taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (this turn's
-    locked feedback), regression.jsonl (locked in earlier turns). Beside them preferences.jsonl
-    (Preference), review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
+    locked feedback), regression.jsonl (locked in earlier turns). Preference rows: preferences.jsonl (to teach) and
+    preferences_heldout.jsonl (to show what was learned). Beside them review.jsonl (FeedbackRow waiting for a person)
+    and dropped.jsonl (Dropped)."""
     return Path("data") / task / "curated"
 
 

@@ -40,7 +40,10 @@ def create(
         name, imported, schema, base, root, {"quality": {"languages": languages}} if languages else None
     )
     if imported.preferences:
-        typer.echo(f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl")
+        typer.echo(
+            f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl; objectives dpo, kto and orpo teach them "
+            "(train.objective)"
+        )
     if imported.skipped:
         typer.echo(f"note: every row that was not understood: {folder.relative_to(root)}/{new_task.NOT_UNDERSTOOD}")
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")

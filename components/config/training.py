@@ -69,8 +69,20 @@ class LoraSettings(Section):
         return value
 
 
-ObjectiveName = Literal["sft", "classify", "ppo", "grpo", "rloo"]
+ObjectiveName = Literal["sft", "classify", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
+
+
+class PreferenceSettings(Section):
+    """How `dpo`, `kto` and `orpo` learn from pairs; batch size, warm-up and method are those of `train`."""
+
+    beta: float = Field(0.1, gt=0)
+    """dpo, kto: how much a nat away from the reference weighs, so that a smaller one moves further from it.
+    orpo: the weight of the odds ratio beside the likelihood (λ in its paper)."""
+    steps: int = Field(300, ge=1)
+    lr: float = Field(1e-3, gt=0, le=1)
+    anchor: float = Field(1.0, ge=0)
+    """Weight of train.jsonl's right answers, taught in the same step: what keeps old answers right. 0: pairs only."""
 
 
 class TrainSettings(Section):
@@ -101,6 +113,7 @@ class TrainSettings(Section):
     """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
     calibration_share: float = Field(0.1, ge=0, le=0.5)
     """Objective classify: of the rows, how many are not taught but used to calibrate the probabilities; 0: none."""
+    preference: PreferenceSettings = PreferenceSettings()
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""

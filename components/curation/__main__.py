@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components import config, files, layout, stage
 from components import task as tasks
 from components.curation.clean import Cleaner
-from components.curation.curate import Curated, curate
+from components.curation.curate import FILES, Curated, curate
 from components.curation.evaluation_sets import evaluation_files
 from components.curation.scrub import scrubber
+from components.examples.formats.records import Skipped
 from components.examples.lengths import Context
-from components.schema import Dropped, Example, FeedbackRow
+from components.examples.preferences import read as read_pairs
+from components.schema import Dropped, Example, FeedbackRow, Preference
 
 log = logging.getLogger("curate")
 
@@ -52,12 +54,35 @@ def main(settings: config.Settings) -> None:
     )  # fmt: skip
     cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
     context = Context(settings.model.context)
+    brought, unread = _brought(settings.task)
     curated = curate(
-        task, own, evaluation, snapshots, cleaner, settings.curate, settings.train.replay, settings.seed, context.excess
+        task,
+        own,
+        evaluation,
+        snapshots,
+        cleaner,
+        settings.curate,
+        settings.train.replay,
+        settings.seed,
+        context.excess,
+        brought,
     )
+    curated.report["pairs"]["not understood"] = [str(row) for row in unread]
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
     log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))
+
+
+def _brought(name: str) -> tuple[Sequence[Preference], Sequence[Skipped]]:
+    """Every comparison that does not come from corrections, and the rows that are none.
+
+    Here the task's own file; other places where answers are compared (an arena, a judge) add theirs.
+    """
+    path = layout.preferences(name)
+    if not path.exists():
+        return (), ()
+    found = read_pairs(path)
+    return found.pairs, found.skipped
 
 
 def _skipped(path: Path) -> dict[str, int]:
@@ -68,7 +93,7 @@ def _skipped(path: Path) -> dict[str, int]:
 def write(name: str, curated: Curated) -> None:
     """Write the folder and the report, whole or not at all."""
     with files.replacing_folder(layout.curated(name)) as folder:
-        for file in ("train", "replay", "target", "regression", "preferences", "review", "dropped"):
+        for file in FILES:
             files.write_rows(folder / f"{file}.jsonl", getattr(curated, file))
     files.write_json(Path("reports") / name / "curation.json", curated.report)
 

@@ -48,6 +48,15 @@ class Cleaner:
         """One text, cleaned."""
         return self._text(text, Counter())
 
+    def message(self, message: Message) -> Message:
+        """One message, cleaned; the system's stays as it is."""
+        return self._message(message, Counter())
+
+    def answer(self, answer: str) -> str:
+        """One answer, cleaned; a valid one in the form in which it is taught."""
+        cleaned = self._answer(answer, Counter())
+        return self.canonical(cleaned) or cleaned.strip()
+
     def canonical(self, answer: str) -> str | None:
         """An answer as it is taught, or None where it is no valid answer of the task."""
         if not answer.strip() or self._task.parse(answer) is None:

@@ -2,7 +2,7 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked.
+turns, rater cap, taught or locked. Pairs, of corrections and brought ones: see `pairs`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from components.curation.clean import Cleaner
 from components.curation.duplicates import without_duplicates
 from components.curation.ledger import Ledger
 from components.curation.near import NearIndex, asked, question, question_key
+from components.curation.pairs import pair_up, sources
 from components.curation.replay import held_back, sample
 from components.curation.settled import Body, Settled
 from components.curation.sides import Sides
@@ -32,6 +33,9 @@ Excess = Callable[[Sequence[Message]], "str | None"]
 """Why a conversation is too long for the model, or None."""
 
 
+FILES = ("train", "replay", "target", "regression", "preferences", "preferences_heldout", "review", "dropped")
+
+
 @dataclass
 class Curated:
     """What `curate` writes, file by file."""
@@ -41,6 +45,7 @@ class Curated:
     target: list[Example]
     regression: list[Example]
     preferences: list[Preference]
+    preferences_heldout: list[Preference]
     review: list[FeedbackRow]
     dropped: list[Dropped]
     report: dict[str, Any] = field(default_factory=dict)
@@ -56,12 +61,14 @@ def curate(
     replayed: int,
     seed: int,
     excess: Excess,
+    brought: Sequence[Preference] = (),
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
     events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
-    why a conversation is too long for the model.
+    why a conversation is too long for the model, `brought` the pairs that came with the task or
+    from wherever else answers are compared.
 
     Raises:
         StageError: the counts do not add up.
@@ -90,15 +97,23 @@ def curate(
     again = sample(rows, replayed, seed) if snapshots else rows
     own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
 
+    corrected = [_preference(row) for row in (*feedback.taught, *feedback.locked) if row.corrects]
+    if brought:
+        for row in rows:  # what corrections are about has its side already
+            sides.teach(question(row))
+    paired = pair_up([*corrected, *brought], task, cleaner, excess, sides, near)
+
     last = len(snapshots)
+    ledgers = (own_ledger, feedback.ledger, paired.ledger)
     result = Curated(
         train=[*(_example(row, task) for row in feedback.taught), *again],
         replay=replay,
         target=[_example(row, task) for row in feedback.locked if row.turn == last],
         regression=[_example(row, task) for row in feedback.locked if row.turn < last],
-        preferences=[_preference(row) for row in feedback.taught if row.corrects and row.answer != row.row.answer],
+        preferences=paired.taught,
+        preferences_heldout=paired.heldout,
         review=feedback.review,
-        dropped=[*own_ledger.changed, *own_ledger.removed, *feedback.ledger.changed, *feedback.ledger.removed],
+        dropped=[row for ledger in ledgers for row in (*ledger.changed, *ledger.removed)],
     )
     feedback.ledger.end(
         train=len(feedback.taught),
@@ -109,10 +124,8 @@ def curate(
     result.report = {
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
-        "files": {
-            name: len(getattr(result, name))
-            for name in ("train", "replay", "target", "regression", "preferences", "review", "dropped")
-        },
+        "pairs": paired.ledger.report() | {"sources": sources(paired.taught)},
+        "files": {name: len(getattr(result, name)) for name in FILES},
     }
     return result
 

@@ -39,6 +39,13 @@ class Sides:
             self._side_of[key] = "locked"
             self._near.add(key, text)
 
+    def teach(self, text: str) -> None:
+        """A question that is taught already: what is near it may be taught, and tests nothing."""
+        key = question_key(text)
+        if key not in self._side_of:
+            self._side_of[key] = "taught"
+            self._near.add(key, text)
+
     def assign(self, text: str) -> Side:
         """The question's side, decided when it is first seen."""
         key = question_key(text)

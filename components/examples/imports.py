@@ -11,6 +11,8 @@ from typing import Any
 
 from components.examples.formats import alpaca, openai_messages, pairs, reading, sharegpt, table
 from components.examples.formats.records import Imported, Record, Skipped, Unusable, kind_of
+from components.examples.preferences import holds_pairs
+from components.examples.preferences import read as read_pairs
 from components.files import DataError
 from components.schema import Example
 
@@ -21,7 +23,8 @@ _LOOKED_AT = 200
 
 def read(path: Path, prompt_column: str | None = None, answer_column: str | None = None) -> Imported:
     """Read a file of examples: OpenAI messages, ShareGPT, Alpaca, prompt/completion (JSON Lines or
-    one JSON array), CSV or TSV. The format is found by looking at the content.
+    one JSON array), CSV or TSV; or of preference pairs, whose chosen answers are the examples. The format is found by
+    looking at the content.
 
     `prompt_column` and `answer_column` name columns of a table, or keys of JSON objects.
 
@@ -29,6 +32,8 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
         DataError: the file cannot be read, is in none of the formats, or none of its rows is usable.
     """
     reading.check(path)
+    if prompt_column is None and answer_column is None and holds_pairs(path):
+        return read_pairs(path).imported
     if _is_json(path):
         imported = _read_json(path, prompt_column, answer_column)
     else:

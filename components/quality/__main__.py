@@ -12,10 +12,12 @@ from dataclasses import asdict
 from components import config, files, layout, stage
 from components import task as tasks
 from components.curation.evaluation_sets import evaluation_files
+from components.curation.near import asked, question
 from components.models import load_tokenizer
 from components.quality import gate
 from components.quality.docs import make_offline
 from components.quality.frame import Line, frame, read_lines
+from components.quality.pairs import frame_of_pairs, read_pair_lines
 
 log = logging.getLogger("validate")
 
@@ -48,6 +50,13 @@ def main(settings: config.Settings) -> None:
         "training": frame(training, task, tokenizer, settings.quality.languages, evaluation, near),
         "evaluation": frame(tested, task, tokenizer, [], {}, near),
     }
+    taught = read_pair_lines(layout.curated(settings.task) / "preferences.jsonl")
+    heldout = read_pair_lines(layout.curated(settings.task) / "preferences_heldout.jsonl")
+    if taught or heldout:
+        apart = [(line.where, question(line.row)) for line in tested if line.row is not None]
+        apart += [(line.where, asked(line.pair.prompt)) for line in heldout if line.pair is not None]
+        frames["preference"] = frame_of_pairs(taught, task, tokenizer, apart, near)
+        frames["held-out-preference"] = frame_of_pairs(heldout, task, tokenizer, (), near)
     with files.replacing_folder(layout.quality(settings.task)) as folder:
         rules = gate.run(frames, settings.quality, settings.model.context, folder / "docs")
         make_offline(folder / "docs")
@@ -58,6 +67,8 @@ def main(settings: config.Settings) -> None:
                 "passed": passed,
                 "training_rows": len(training),
                 "evaluation_rows": len(tested),
+                "preference_pairs": len(taught),
+                "held_out_pairs": len(heldout),
                 "rules": [asdict(rule) for rule in rules],
             },
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.config import QualitySettings
+from components.quality import pairs
 from components.quality.frame import COLUMNS
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 NAMED = 100
 """So many offending rows of a rule are named; all are counted."""
+TAUGHT = ("training", "preference")
+PAIRED = ("preference", "held-out-preference")
+"""Frames of preference pairs."""
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Great Expectations stamps each run. The stage's output must not change with the clock, so it gets a fixed time."""
 
@@ -48,7 +52,8 @@ class Rule:
 def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_tokens: int, docs: Path) -> list[Rule]:
     """Validate each frame against its suites, and write Data Docs as Great Expectations renders them.
 
-    `frames` maps `training` and `evaluation` to their frames; `docs` is an empty folder.
+    `frames` maps `training` and `evaluation` to their frames, and PAIRED to those of pairs where there are any;
+    `docs` is an empty folder.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
@@ -67,7 +72,8 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
     rules: list[Rule] = []
     for name, rows in frames.items():
         batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
-        suites = {f"{name}-rows": _row_rules(settings, context_tokens, name == "training")}
+        paired = name in PAIRED
+        suites = {f"{name}-rows": (_pair_rules if paired else _row_rules)(context_tokens, name in TAUGHT)}
         if name == "training":
             suites["training-set"] = _set_rules(settings, has_labels=bool(rows["label_share"].notna().any()))
         for suite_name, expectations in suites.items():
@@ -96,7 +102,7 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
     return sorted(rules, key=lambda rule: (rule.suite, rule.rule))
 
 
-def _row_rules(settings: QualitySettings, context_tokens: int, training: bool) -> dict[str, Any]:
+def _row_rules(context_tokens: int, training: bool) -> dict[str, Any]:
     """What must hold for each row."""
     gxe: Any = import_module("great_expectations.expectations")
 
@@ -123,6 +129,37 @@ def _row_rules(settings: QualitySettings, context_tokens: int, training: bool) -
             "duplicates": nothing_wrong("duplicate", "no question is taught twice"),
             "overlap": nothing_wrong("overlap", "no row is a near-duplicate of a row of any evaluation set"),
         }
+    return rules
+
+
+def _pair_rules(context_tokens: int, taught: bool) -> dict[str, Any]:
+    """What must hold for each preference pair."""
+    gxe: Any = import_module("great_expectations.expectations")
+
+    def nothing_wrong(column: str, says: str) -> Any:
+        return gxe.ExpectColumnValuesToBeNull(column=column, description=says)
+
+    rules: dict[str, Any] = {
+        "pair columns": gxe.ExpectTableColumnsToMatchOrderedList(
+            column_list=list(pairs.COLUMNS), description="the derived frame has the columns that the rules speak of"
+        ),
+        "pair schema": nothing_wrong("record", "every line is a Preference: JSON with prompt, chosen and rejected"),
+        "pair roles": nothing_wrong("roles", "the prompt is a conversation in which the user spoke last"),
+        "pair answers": nothing_wrong("answer", "the chosen answer is one the task allows, and neither is empty"),
+        "pair differs": nothing_wrong("equal", "chosen and rejected are two answers"),
+        "pair contradiction": nothing_wrong("decided", "no pair prefers what another one rejects"),
+        "pair ids": gxe.ExpectColumnValuesToBeUnique(column="id", description="no two pairs have the same id"),
+    }
+    for answer in ("chosen", "rejected"):
+        rules[f"{answer} length"] = gxe.ExpectColumnValuesToBeBetween(
+            column=f"{answer}_tokens",
+            min_value=1,
+            max_value=context_tokens,
+            description=f"prompt and {answer} answer together fit into the model's context of {context_tokens} tokens",
+        )
+    if taught:
+        says = "no taught pair's prompt is a near-duplicate of a held-out pair's or of a row of any evaluation set"
+        rules["pair overlap"] = nothing_wrong("overlap", says)
     return rules
 
 

@@ -87,8 +87,12 @@ class Batches:
 
     def step(self, step: int) -> Batch:
         """The batch of a 0-based step."""
+        return collate([self.examples[index] for index in self.indices(step)], self.pad)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which examples the batch of a 0-based step holds."""
         epoch, position = divmod(step, self.batches_per_epoch)
-        return collate([self.examples[index] for index in self._epoch(epoch)[position]], self.pad)
+        return self._epoch(epoch)[position]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         random = np.random.default_rng([self.seed, epoch])

@@ -21,16 +21,30 @@ def completion_loss(model: torch.nn.Module, batch: Batch, fast: bool = True) -> 
     Args:
         fast: run the body without its head; see `head_is_separable`.
     """
+    logits = answer_logits(model, batch, fast)
+    return F.cross_entropy(logits.float(), batch.targets.to(logits.device)), batch.tokens
+
+
+def answer_logprobs(model: torch.nn.Module, batch: Batch, fast: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """log π(answer | prompt) of each row in nats, summed over its tokens, and their number: (rows,) each."""
+    logits = answer_logits(model, batch, fast)
+    rows, targets = batch.rows.to(logits.device), batch.targets.to(logits.device)
+    each = -F.cross_entropy(logits.float(), targets, reduction="none")
+    sums = torch.zeros(len(batch.lengths), device=logits.device).index_add(0, rows, each)
+    return sums, torch.bincount(rows, minlength=len(batch.lengths)).float()
+
+
+def answer_logits(model: torch.nn.Module, batch: Batch, fast: bool) -> torch.Tensor:
+    """The logits at a batch's positions that predict an answer token: (tokens, vocabulary)."""
     device = next(model.parameters()).device
-    ids = batch.ids.to(device)
-    rows, positions, targets = batch.rows.to(device), batch.positions.to(device), batch.targets.to(device)
+    ids, rows, positions = batch.ids.to(device), batch.rows.to(device), batch.positions.to(device)
     inner = causal_model(model)
     if fast:
         hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[rows, positions]
-        logits = inner.get_output_embeddings()(hidden)
-    else:
-        logits = inner(input_ids=ids, use_cache=False).logits[rows, positions]
-    return F.cross_entropy(logits.float(), targets), batch.tokens
+        logits: torch.Tensor = inner.get_output_embeddings()(hidden)
+        return logits
+    whole: torch.Tensor = inner(input_ids=ids, use_cache=False).logits
+    return whole[rows, positions]
 
 
 @torch.no_grad()

@@ -15,6 +15,10 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import sft
 
             return sft.OBJECTIVE
+        case "dpo" | "kto" | "orpo":
+            from components.training.objectives import preference
+
+            return preference.OBJECTIVE
         case "ppo" | "grpo" | "rloo":
             from components.training.objectives import rl
 

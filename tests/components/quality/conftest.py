@@ -42,6 +42,8 @@ def write_project(
     files.write_text(layout.curated(name) / "train.jsonl", "".join(line + "\n" for line in lines))
     for file in ("replay", "target", "regression"):
         files.write_rows(layout.curated(name) / f"{file}.jsonl", (sets or {}).get(file, []))
+    for file in ("preferences", "preferences_heldout"):
+        files.write_rows(layout.curated(name) / f"{file}.jsonl", [])
     files.write_rows(layout.examples(name) / "test.jsonl", test or [])
     files.write_rows(layout.examples(name) / "train.jsonl", [])
     return config.parse({"task": name, "quality": {"min_rows": 5, "languages": [], **quality}})

@@ -1,0 +1,175 @@
+"""Reading the comparisons that a user brings: which of two answers to a prompt was preferred.
+
+Known forms, JSON Lines or one JSON array:
+
+| form | keys |
+|---|---|
+| TRL | `prompt`, `chosen`, `rejected`: texts, or messages; without `prompt`, what both share |
+| ShareGPT, LLaMA-Factory's preference variant | `conversations`, `chosen`, `rejected` ({"from": …, "value": …}) |
+| Alpaca | `instruction`, `input`, `chosen`, `rejected` |
+| judged answers (KTO) | `messages` or `prompt` and `completion`, and `label` true or false |
+| Saqia's own | a `Preference` a line |
+
+TRL's forms are described at https://huggingface.co/docs/trl/dataset_formats. Answers judged one by one make a pair
+where one prompt has a good answer and a bad one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from components.examples.formats import alpaca, openai_messages, reading, sharegpt
+from components.examples.formats.records import Imported, Record, Skipped, Unusable, filled
+from components.files import DataError
+from components.schema import Example, Message, Preference, content_id
+
+RATER = "imported"
+"""Who preferred the chosen answer where the file does not say."""
+_LOOKED_AT = 50
+
+
+@dataclass(frozen=True)
+class ImportedPairs:
+    """What was understood of a file, and what was not and why."""
+
+    pairs: tuple[Preference, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def imported(self) -> Imported:
+        """The chosen answers as examples to learn, each distinct prompt and answer once, and the pairs beside them."""
+        rows = {
+            content_id(*(f"{m.role}\x1e{m.content}" for m in pair.prompt), pair.chosen): pair for pair in self.pairs
+        }
+        examples = tuple(
+            Example(id=id, messages=(*pair.prompt, Message(role="assistant", content=pair.chosen)))
+            for id, pair in rows.items()
+        )
+        notes = (f"{len(self.pairs)} preference pairs; the chosen answers are the examples",)
+        return Imported(examples, "preference pairs", self.skipped, notes, self.pairs)
+
+
+def holds_pairs(path: Path) -> bool:
+    """Whether each of a file's first records compares two answers.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    reading.check(path)
+    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        return False
+    found = [record for record in islice(_records(path), _LOOKED_AT) if isinstance(record, Record)]
+    return bool(found) and all("chosen" in record.value and "rejected" in record.value for record in found)
+
+
+def read(path: Path) -> ImportedPairs:
+    """Read a file of comparisons; a row that is none is kept with its line and reason.
+
+    Raises:
+        DataError: the file cannot be read, or none of its rows is usable.
+    """
+    reading.check(path)
+    pairs: list[Preference] = []
+    skipped: list[Skipped] = []
+    judged: defaultdict[tuple[Message, ...], list[tuple[int, bool, str]]] = defaultdict(list)
+    for record in _records(path):
+        if isinstance(record, Skipped):
+            skipped.append(record)
+            continue
+        try:
+            if _is_judged(record.value):
+                prompt, answer = _judged(record.value)
+                judged[prompt].append((record.line, record.value["label"], answer))
+            else:
+                pairs.append(_pair(record.value))
+        except Unusable as error:
+            skipped.append(Skipped(record.line, str(error)))
+    for prompt, answers in judged.items():
+        made, left = _matched(prompt, answers)
+        pairs += made
+        skipped += left
+    skipped.sort(key=lambda row: row.line or 0)
+    if not pairs:
+        first = f"; first: {skipped[0]}" if skipped else ""
+        raise DataError(f"{path}: none of its {len(skipped)} rows is a usable comparison{first}")
+    return ImportedPairs(tuple(pairs), tuple(skipped))
+
+
+def _records(path: Path) -> Iterable[Record | Skipped]:
+    return reading.json_array(path) if reading.is_array(path) else reading.json_lines(path)
+
+
+def _is_judged(value: dict[str, Any]) -> bool:
+    return isinstance(value.get("label"), bool) and ("messages" in value or "completion" in value)
+
+
+def _pair(value: dict[str, Any]) -> Preference:
+    for key in ("chosen", "rejected"):
+        if key not in value:
+            raise Unusable(f"{key} is missing; it holds {', '.join(islice(map(str, value), 12)) or 'nothing'}")
+    # Each answer is read as an example of its own, so that what an example is refused for, a pair is refused for, too.
+    chosen, rejected = (_answered(value, key) for key in ("chosen", "rejected"))
+    if chosen.prompt != rejected.prompt:
+        raise Unusable("chosen and rejected do not answer the same prompt")
+    source = value.get("source", "human")
+    if source not in ("human", "ai"):
+        raise Unusable(f"source {source!r} is neither human nor ai")
+    rater = value.get("rater") or RATER
+    return _preference(
+        chosen.prompt, chosen.answer, rejected.answer, source=source, rater=filled(rater, "rater")
+    ).model_copy(update={key: str(value[key]) for key in ("chosen_version", "rejected_version") if value.get(key)})
+
+
+def _preference(prompt: tuple[Message, ...], chosen: str, rejected: str, **who: Any) -> Preference:
+    id = content_id("pair", *(f"{m.role}\x1e{m.content}" for m in prompt), chosen, rejected, *map(str, who.values()))
+    return Preference(id=id, prompt=prompt, chosen=chosen, rejected=rejected, **who)
+
+
+def _answered(value: dict[str, Any], key: str) -> Example:
+    """A record's prompt with one of its answers."""
+    answer = value[key]
+    if sharegpt.matches(value):
+        return sharegpt.read({**{k: v for k, v in value.items() if k != "rejected"}, "chosen": answer})
+    if "instruction" in value:
+        return alpaca.read({**value, "output": answer})
+    answers = answer if isinstance(answer, list) else [{"role": "assistant", "content": filled(answer, key)}]
+    prompt = value.get("prompt", [])
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": filled(prompt, "prompt")}]
+    if not isinstance(prompt, list):
+        raise Unusable("prompt is neither text nor a list of messages")
+    return openai_messages.read({"messages": [*_system(value), *prompt, *answers]})
+
+
+def _system(value: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": value["system"]}] if value.get("system") else []
+
+
+def _judged(value: dict[str, Any]) -> tuple[tuple[Message, ...], str]:
+    """A judged answer's prompt and text."""
+    messages = value.get("messages")
+    if messages is not None:
+        found = openai_messages.read({"messages": messages})
+    else:
+        found = _answered({**value, "completion": value["completion"]}, "completion")
+    return found.prompt, found.answer
+
+
+def _matched(
+    prompt: tuple[Message, ...], answers: list[tuple[int, bool, str]]
+) -> tuple[list[Preference], list[Skipped]]:
+    """A prompt's good answers beside its bad ones, first with first; those without a partner."""
+    good = [(line, text) for line, label, text in answers if label]
+    bad = [(line, text) for line, label, text in answers if not label]
+    made = [
+        _preference(prompt, chosen, rejected, source="human", rater=RATER)
+        for (_, chosen), (_, rejected) in zip(good, bad, strict=False)
+    ]
+    alone = good[len(bad) :] + bad[len(good) :]
+    missing = "bad" if len(good) > len(bad) else "good"
+    return made, [Skipped(line, f"no answer to its prompt was judged {missing}: no pair") for line, _ in alone]

@@ -1,0 +1,135 @@
+"""The narrow frame of preference pairs: what is wrong with each, in words, and how long its answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from components.chat import examples_ids
+from components.curation.near import asked, question_key
+from components.files import DataError
+from components.quality.overlap import nearest
+from components.schema import Message, Preference
+from components.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedTokenizerBase
+
+FAULTS = ("record", "roles", "answer", "equal", "decided", "overlap")
+COLUMNS = ("where", "id", *FAULTS, "chosen_tokens", "rejected_tokens")
+
+
+@dataclass(frozen=True)
+class PairLine:
+    """One line of a file of pairs: a pair, or why it is none."""
+
+    where: str
+    pair: Preference | None
+    fault: str | None
+
+
+def read_pair_lines(path: Path) -> list[PairLine]:
+    """Every line of a file, the broken ones with their fault.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: run the stage that makes it (dvc repro curate)") from None
+    lines: list[PairLine] = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{path.name}:{number}"
+        try:
+            lines.append(PairLine(where, Preference.model_validate_json(line), None))
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(str(part) for part in first["loc"])
+            lines.append(PairLine(where, None, f"{at + ': ' if at else ''}{first['msg']}"[:200]))
+    return lines
+
+
+def frame_of_pairs(
+    lines: Sequence[PairLine],
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    tested: Sequence[tuple[str, str]],
+    near: float,
+) -> pd.DataFrame:
+    """Derive the columns. `tested` are (place, question) of everything that no pair may be near to."""
+    import pandas as pd
+
+    pairs = [line.pair for line in lines if line.pair is not None]
+    tokens = [_tokens(tokenizer, pairs, answer) for answer in ("chosen", "rejected")]
+    near_to = nearest([asked(pair.prompt) for pair in pairs], [question for _, question in tested], near)
+    found = iter(zip(*tokens, near_to, strict=True))
+    decided = {_decision(pair, turned=False): line.where for line in lines if (pair := line.pair) is not None}
+    records: list[dict[str, Any]] = []
+    for line in lines:
+        pair = line.pair
+        record: dict[str, Any] = dict.fromkeys(COLUMNS) | {"where": line.where, "record": line.fault}
+        if pair is not None:
+            chosen, rejected, hit = next(found)
+            turned = decided.get(_decision(pair, turned=True))
+            record |= {
+                "id": pair.id,
+                "roles": _roles(pair),
+                "answer": _answers(pair, task),
+                "equal": "chosen and rejected are the same" if _same(pair) else None,
+                "decided": f"{turned} prefers the other answer" if turned and not _same(pair) else None,
+                "overlap": None if hit is None else f"near {tested[hit[0]][0]}, similarity {hit[1]:.2f}",
+                "chosen_tokens": float(chosen),
+                "rejected_tokens": float(rejected),
+            }
+        for column in FAULTS:
+            if record[column]:
+                record[column] = f"{line.where}: {record[column]}"
+        records.append(record)
+    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(object)
+    numbers = dict.fromkeys(("chosen_tokens", "rejected_tokens"), "float64")
+    return table.where(table.notna(), None).astype(numbers)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference], answer: str) -> list[int]:
+    """Tokens of each pair's prompt with one of its answers."""
+    whole = [(*pair.prompt, Message(role="assistant", content=getattr(pair, answer))) for pair in pairs]
+    return [len(ids) for ids, _ in examples_ids(tokenizer, whole)]
+
+
+def _same(pair: Preference) -> bool:
+    return pair.chosen.split() == pair.rejected.split()
+
+
+def _decision(pair: Preference, turned: bool) -> tuple[str, str, str]:
+    answers = (pair.rejected, pair.chosen) if turned else (pair.chosen, pair.rejected)
+    return (question_key(asked(pair.prompt)), *answers)
+
+
+def _roles(pair: Preference) -> str | None:
+    """System first if at all, then user and assistant in turn, the user last, nobody silent."""
+    said = [message for message in pair.prompt if message.role != "system"]
+    if any(message.role == "system" for message in pair.prompt[1:]):
+        return "a system message that is not the first"
+    if not said or said[-1].role != "user":
+        return "the prompt does not end with the user's message"
+    for position, message in enumerate(said):
+        if message.role != ("user" if position % 2 == 0 else "assistant"):
+            return f"turn {position + 1} is the {message.role}'s"
+        if not message.content.strip():
+            return f"turn {position + 1} is empty"
+    return None
+
+
+def _answers(pair: Preference, task: Task) -> str | None:
+    """The chosen answer is one that the task allows; a rejected one may be wrong in any way but silence."""
+    if not pair.chosen.strip() or not pair.rejected.strip():
+        return "an answer is empty"
+    return None if task.parse(pair.chosen) is not None else f"{pair.chosen[:60]!r} is no answer of this task"

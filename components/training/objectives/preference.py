@@ -1,0 +1,162 @@
+"""Objectives `dpo`, `kto` and `orpo`: teach which of two answers to the same prompt is preferred.
+
+The three share pairs, batches, the anchor and what is shown on held-out pairs, and differ in `losses`. The reference is
+the model as the training finds it (`train.start`), so its log-probabilities are computed once for all pairs and no
+second model is kept; it is asked without dropout. The anchor teaches right answers beside the pairs in every step (the
+pre-training term γ of Ouyang et al. 2022, eq. 2, on the task's own rows): a pair says only which answer is better.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from components import config, layout
+from components.files import DataError, read_rows
+from components.optimization.loop import Measured
+from components.schema import Example, Preference
+from components.training.batches import Batches, encode
+from components.training.completion import answer_logprobs, completion_loss, head_is_separable
+from components.training.lesson import Given, Lesson, Objective
+from components.training.mixture import mixed
+from components.training.objectives import losses
+from components.training.pairs import (
+    PairBatch,
+    PairBatches,
+    Pairs,
+    as_example,
+    encode_pairs,
+    logprobs,
+    mismatched,
+    share_pairs,
+)
+
+CURVES = ("preference_loss", "reward_chosen", "reward_rejected", "reward_accuracy")
+"""Rewards are implicit: β·log π/π_ref. The accuracy is the share of the batch's pairs whose chosen answer has more."""
+
+
+def inputs(settings: config.Settings) -> tuple[Path, ...]:
+    curated = layout.curated(settings.task)
+    files = [curated / "preferences.jsonl", curated / "preferences_heldout.jsonl"]
+    return (*files, curated / "train.jsonl") if settings.train.preference.anchor else tuple(files)
+
+
+def prepare(given: Given) -> Lesson[PairBatch]:
+    """Pairs in batches of like length, with the reference's log-probabilities; held-out pairs are measured.
+
+    Raises:
+        DataError: there are no pairs, or a row is longer than the context.
+    """
+    settings, wanted = given.settings, given.settings.train
+    taught, heldout, *beside = inputs(settings)
+    pairs = read_rows(taught, Preference)
+    if not pairs:
+        raise DataError(
+            f"{taught} holds no pair, and train.objective is {wanted.objective}: bring pairs in "
+            f"tasks/{settings.task}/preferences.jsonl, or train with objective sft until corrections have come in"
+        )
+    pad = given.tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    encoded = encode_pairs(given.tokenizer, pairs, settings.model.context)
+    size = min(wanted.batch_size, len(pairs))
+    anchor = None
+    if beside:
+        rows = mixed(read_rows(beside[0], Example), wanted.feedback_share)
+        anchor = Batches(encode(given.tokenizer, rows, settings.model.context), size, settings.seed, pad)
+    fast = head_is_separable(given.model, Batches(encoded.chosen, size, settings.seed, pad).step(0))
+    measured = partial(logprobs, given.model, size=2 * size, pad=pad, fast=fast)
+    others = mismatched(encoded, settings.model.context) if wanted.objective == "kto" else []
+    batches = PairBatches(
+        encoded,
+        np.stack([measured(encoded.chosen)[:, 0], measured(encoded.rejected)[:, 0]], axis=1),
+        anchor,
+        wanted.preference.anchor,
+        size,
+        settings.seed,
+        pad,
+        (others, measured(others)[:, 0]) if others else None,
+    )
+    shown = Shown(encode_pairs(given.tokenizer, read_rows(heldout, Preference), settings.model.context), measured)
+    return Lesson(
+        rows=len(pairs),
+        prompts=[as_example(pair, pair.chosen) for pair in pairs],
+        steps=wanted.preference.steps,
+        lr=wanted.preference.lr,
+        batch=batches.step,
+        loss=partial(loss, wanted=wanted, fast=fast),
+        size=batches.size,
+        share=None if wanted.objective == "kto" else share_pairs,  # KTO's z₀ is of the whole batch
+        curves=CURVES,
+        metrics=shown.metrics,
+    )
+
+
+def loss(model: torch.nn.Module, batch: PairBatch, wanted: config.TrainSettings, fast: bool) -> Measured:
+    """The objective's mean loss over a batch's pairs, plus the anchor; with the values of CURVES."""
+    beta = wanted.preference.beta
+    sums, counts = answer_logprobs(model, batch.answers, fast)
+    reference = batch.reference.to(sums.device)
+    chosen, rejected = sums.chunk(2)
+    at_chosen, at_rejected = reference.chunk(2)
+    match wanted.objective:
+        case "kto":
+            assert batch.mismatched is not None
+            assert batch.mismatched_reference is not None
+            with torch.no_grad():
+                elsewhere, _ = answer_logprobs(model, batch.mismatched, fast)
+            point = losses.reference_point(elsewhere, batch.mismatched_reference.to(sums.device))
+            desirable = torch.arange(len(sums), device=sums.device) < batch.pairs
+            preference = losses.kto(sums - reference, desirable, point, beta).mean()
+        case "orpo":
+            n_chosen, n_rejected = counts.chunk(2)
+            # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
+            nll = -chosen.sum() / n_chosen.sum()
+            preference = nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
+        case _:
+            preference = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
+    total = preference
+    if batch.anchor is not None:
+        total = total + batch.anchor_weight * completion_loss(model, batch.anchor, fast)[0]
+    rewards = beta * (sums - reference).detach()
+    better = (rewards[: batch.pairs] > rewards[batch.pairs :]).float().mean()
+    means = [part.mean() for part in rewards.chunk(2)]
+    return total, batch.tokens, torch.stack([preference.detach(), *means, better])
+
+
+class Shown:
+    """What held-out pairs show before and after: nothing was taught from them, or from questions near theirs."""
+
+    def __init__(self, pairs: Pairs, measured: partial[np.ndarray]) -> None:
+        """Asks the model as it stands now, before training."""
+        self._pairs, self._measured = pairs, measured
+        self._before = self._both() if len(pairs) else np.zeros((0, 2), np.float32)
+
+    def _both(self) -> np.ndarray:
+        """(pairs, 2): log π of the chosen and of the rejected answers."""
+        return np.stack([self._measured(self._pairs.chosen)[:, 0], self._measured(self._pairs.rejected)[:, 0]], axis=1)
+
+    def metrics(self, model: torch.nn.Module) -> dict[str, float]:
+        """`heldout_prefers[_before]`: share of pairs whose chosen answer the model would rather give; and
+        `heldout_accuracy`: whose chosen answer gained more than the other (an implicit reward margin above 0, which
+        is what DPO means by accuracy), `heldout_margin`: by how many nats on average."""
+        if not len(self._pairs):
+            return {"heldout_pairs": 0}
+        after = self._both()
+        gained = (after - self._before) @ np.array([1, -1], np.float32)
+        return {
+            "heldout_pairs": len(self._pairs),
+            "heldout_prefers_before": _share(self._before[:, 0] > self._before[:, 1]),
+            "heldout_prefers": _share(after[:, 0] > after[:, 1]),
+            "heldout_accuracy": _share(gained > 0),
+            "heldout_margin": round(float(gained.mean()), 4),
+        }
+
+
+def _share(true: np.ndarray) -> float:
+    return round(float(true.mean()), 5)
+
+
+OBJECTIVE = Objective(inputs, prepare)

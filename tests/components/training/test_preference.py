@@ -1,0 +1,127 @@
+"""Objectives dpo, kto and orpo: what they teach, to the same bits, also through a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from components import config, layout
+from components.files import DataError, sha256_of, write_rows
+from components.models import read_manifest
+from components.schema import Message, Preference
+from components.training.__main__ import main
+from tests.components.training.conftest import NUMBERS, settings
+
+VERSION = layout.adapter("toy")
+OBJECTIVES: tuple[config.ObjectiveName, ...] = ("dpo", "kto", "orpo")
+
+
+def pairs(start: int, count: int) -> list[Preference]:
+    """The right number preferred to a question mark, which is shorter and so likelier at first."""
+    return [
+        Preference(
+            id=f"pair-{n}",
+            prompt=(
+                Message(role="system", content="Name it."),
+                Message(role="user", content=f"which is number {n % 5 + 1} of {n}?"),
+            ),
+            chosen=NUMBERS[n % 5],
+            rejected="?",
+            source="human",
+            rater="ann",
+        )
+        for n in range(start, start + count)
+    ]
+
+
+@pytest.fixture
+def paired(toy: Path) -> Path:
+    """The toy with pairs, ten of them held out."""
+    write_rows(layout.curated("toy") / "preferences.jsonl", pairs(100, 40))
+    write_rows(layout.curated("toy") / "preferences_heldout.jsonl", pairs(200, 10))
+    return toy
+
+
+def preference(objective: str, steps: int = 30, anchor: float = 1.0, **train: object) -> config.Settings:
+    wanted = {"steps": steps, "lr": 0.01, "anchor": anchor}
+    return settings(**{"objective": objective, "method": "full", "preference": wanted} | train)
+
+
+def metrics() -> dict[str, float]:
+    found: dict[str, float] = json.loads((layout.training("toy") / "metrics.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_held_out_pairs_are_preferred_afterwards_and_training_again_gives_the_same_files(
+    objective: str, paired: Path
+) -> None:
+    main(preference(objective))
+    first = sha256_of(VERSION)
+    shown = metrics()
+    assert shown["heldout_pairs"] == 10
+    assert shown["heldout_prefers"] > shown["heldout_prefers_before"]
+    assert shown["heldout_accuracy"] >= 0.9
+    assert shown["heldout_margin"] > 0
+    assert shown["steps"] == 30
+    assert read_manifest(VERSION).created_by["train"]["objective"] == objective
+    curves = list(csv.DictReader((layout.training("toy") / "loss.csv").open()))
+    assert float(curves[-1]["reward_accuracy"]) > float(curves[0]["reward_accuracy"])
+    assert float(curves[-1]["preference_loss"]) < float(curves[0]["preference_loss"])
+    main(preference(objective))
+    assert sha256_of(VERSION) == first
+
+
+def test_a_preference_training_killed_and_run_again_ends_at_the_same_files(paired: Path) -> None:
+    lora = {"r": 4, "alpha": 8, "dropout": 0.2}
+    wanted = preference("dpo", steps=60, method="lora", lora=lora, checkpoint_every=2)
+    wanted = wanted.model_copy(update={"threads": 2})  # two processes, on Linux: each with its share of the pairs
+    main(wanted)
+    unkilled = sha256_of(VERSION)
+    VERSION.rename("away")
+    child = os.fork()
+    if child == 0:
+        main(wanted)
+        os._exit(0)
+    checkpoints = config.places().home / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.rglob("checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "it had ended before: give it more steps"
+    assert list(checkpoints.rglob("checkpoint.pt"))
+    assert not VERSION.exists()
+    main(wanted)
+    assert sha256_of(VERSION) == unkilled
+    assert metrics()["steps"] == 60
+
+
+def test_several_processes_share_the_pairs_and_learn_the_same(paired: Path) -> None:
+    main(preference("dpo"))
+    alone = metrics()
+    main(preference("dpo").model_copy(update={"threads": 2}))
+    together = metrics()
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-2)
+    assert together["heldout_margin"] == pytest.approx(alone["heldout_margin"], rel=0.05)
+    assert together["tokens"] == alone["tokens"]
+
+
+def test_without_pairs_it_says_where_they_come_from(paired: Path) -> None:
+    write_rows(layout.curated("toy") / "preferences.jsonl", [])
+    with pytest.raises(DataError, match=r"holds no pair, and train\.objective is kto: bring pairs in tasks/toy/"):
+        main(preference("kto"))
+
+
+def test_without_an_anchor_only_pairs_are_read_and_without_held_out_pairs_nothing_is_claimed(paired: Path) -> None:
+    (layout.curated("toy") / "train.jsonl").unlink()
+    write_rows(layout.curated("toy") / "preferences_heldout.jsonl", [])
+    main(preference("orpo", steps=3, anchor=0.0))
+    assert metrics()["heldout_pairs"] == 0
+    assert "heldout_accuracy" not in metrics()
