@@ -41,8 +41,8 @@ def create(
     )
     if imported.preferences:
         typer.echo(
-            f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl; objectives dpo, kto and orpo teach them "
-            "(train.objective)"
+            f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl; "
+            "train.objective dpo, kto or orpo teaches them"
         )
     if imported.skipped:
         typer.echo(f"note: every row that was not understood: {folder.relative_to(root)}/{new_task.NOT_UNDERSTOOD}")

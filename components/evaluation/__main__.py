@@ -19,6 +19,7 @@ def main(settings: Settings) -> None:
 
     from components.evaluation import baseline
     from components.evaluation.compare import compare, load_sets
+    from components.evaluation.preferences import comparison, load_pairs
     from components.evaluation.results import write
     from components.evaluation.verdict import judge
 
@@ -28,8 +29,9 @@ def main(settings: Settings) -> None:
     sets = load_sets(task)
     adapter = layout.adapter(task.name)
     results, after, before, before_name = compare(
-        task, sets, settings.evaluate, layout.BASE, adapter, layout.CHAMPION, settings.threads
+        task, sets, settings.evaluate, layout.BASE, adapter, layout.CHAMPION, settings.threads, load_pairs(task.name)
     )
+    preferred = comparison(before.prefers, after.prefers, settings.promotion, settings.seed)
     verdict = judge(
         task,
         results,
@@ -37,6 +39,7 @@ def main(settings: Settings) -> None:
         settings.seed,
         has_champion=before_name == "champion",
         parity=after.parity,
+        shown=[preferred] if preferred else [],
     )
     simple = None
     if task.answer == "label":

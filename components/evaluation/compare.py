@@ -18,10 +18,11 @@ from components.config import EvaluateSettings, places
 from components.evaluation.answers import Answers
 from components.evaluation.generation import answer_losses, latencies, load_merged
 from components.evaluation.parts import How, answered, divided
+from components.evaluation.preferences import prefers
 from components.evaluation.verdict import SetResult
 from components.files import read_rows
 from components.models import ModelError, load_tokenizer, read_base, read_manifest
-from components.schema import Example, Message, Score
+from components.schema import Example, Message, Preference, Score
 from components.scoring import score
 from components.task import Task
 
@@ -59,6 +60,8 @@ class ModelResult:
     seconds: list[float] = field(default_factory=list)
     """Latency of single prompts."""
     parity: list[str] = field(default_factory=list)
+    prefers: list[float] = field(default_factory=list)
+    """A held-out preference pair each: 1.0 where the chosen answer is the likelier one."""
 
 
 def load_sets(task: Task, root: Path = Path(".")) -> list[EvaluationSet]:
@@ -85,6 +88,7 @@ def compare(
     candidate: Path,
     champion: Path,
     threads: int = 1,
+    pairs: Sequence[Preference] = (),
 ) -> tuple[list[SetResult], ModelResult, ModelResult, str]:
     """Both models' answers to every set, scored; the second model's name is `champion` or `base`.
 
@@ -95,15 +99,16 @@ def compare(
         ModelError: a model is missing, damaged, or stands on a base that is not here.
     """
     spelling = Spelling(sets)
-    after = answer(spelling, sets, settings, base, candidate, "candidate", threads)
+    after = answer(spelling, sets, settings, base, candidate, "candidate", threads, pairs)
     if (champion / "none.json").exists():
-        name, before = "base", answer(spelling, sets, settings, base, None, "bare base", threads)
+        name, before = "base", answer(spelling, sets, settings, base, None, "bare base", threads, pairs)
     elif _same_weights(candidate, champion):
         log.info("candidate and champion are the same tensors: answered once")
         name, before = "champion", after
     else:
         name = "champion"
-        before = answer(spelling, sets, settings, base_of(champion, base), champion, "champion", threads)
+        stands_on = base_of(champion, base)
+        before = answer(spelling, sets, settings, stands_on, champion, "champion", threads, pairs)
     results = [
         SetResult(
             name=s.name,
@@ -148,6 +153,7 @@ def answer(
     adapter: Path | None,
     name: str,
     threads: int,
+    pairs: Sequence[Preference] = (),
 ) -> ModelResult:
     """One model's greedy answer to every example; what it was asked before is not asked again."""
     tokenizer = version_tokenizer(base, adapter)
@@ -184,6 +190,7 @@ def answer(
             losses = answer_losses(model, [prompts[e.prompt] for e in sample], [answers[e.answer] for e in sample])
             tokens = sum(count for _, count in losses)
             result.perplexity[s.name] = math.exp(min(sum(nll for nll, _ in losses) / tokens, 50))
+    result.prefers = prefers(model, tokenizer, pairs)
     result.seconds = latencies(model, _some(prompts), end, settings.max_new_tokens)
     return result
 

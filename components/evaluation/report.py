@@ -336,9 +336,13 @@ def _curation(reports: Path) -> list[dict[str, Any]]:
     """What curation did, ledger by ledger."""
     found = _json(reports / "curation.json") or {}
     parts = []
-    for name, title in (("own", "The task's own rows"), ("feedback", "Feedback")):
+    for name, title in (
+        ("own", "The task's own rows"),
+        ("feedback", "Feedback"),
+        ("pairs", "Preference pairs"),
+    ):
         ledger = found.get(name)
-        if isinstance(ledger, dict) and "in" in ledger:
+        if isinstance(ledger, dict) and (ledger.get("in") or (name != "pairs" and "in" in ledger)):
             steps = [
                 (step.replace("_", " "), {k: v for k, v in counts.items() if v})
                 for step, counts in ledger.get("steps", {}).items()

@@ -14,6 +14,7 @@ from components import layout
 from components.evaluation.baseline import Answered
 from components.evaluation.calibration import Calibration, calibration
 from components.evaluation.metrics import macro_f1, metric_of, summary, value_of
+from components.evaluation.preferences import SET, TITLE
 from components.evaluation.verdict import SetResult
 from components.files import replacing_folder, write_json, write_rows, write_text
 from components.schema import Record, Score, Verdict
@@ -93,7 +94,8 @@ def write(
             temporary / "about.json",
             {
                 "compared_with": before_name,
-                "titles": {r.name: r.title for r in results},
+                "titles": {r.name: r.title for r in results}
+                | {c.set: TITLE for c in verdict.comparisons if c.set == SET},
                 "answer": task.answer,
                 "metric": metric_of(task),
             },
@@ -107,7 +109,7 @@ def write(
 
 
 def flat_metrics(task: Task, results: Sequence[SetResult], after: ModelResult, before: ModelResult) -> dict[str, float]:
-    """`<set>.<metric>` of the candidate and `<set>.<metric>.before`."""
+    """`<set>.<metric>` of the candidate and `<set>.<metric>.before`, and what a set says of both (`win_rate`)."""
     found: dict[str, float] = {}
     for r in results:
         for end, scores, model in (("", r.after, after), (".before", r.before, before)):
@@ -116,6 +118,13 @@ def flat_metrics(task: Task, results: Sequence[SetResult], after: ModelResult, b
             if r.name in model.perplexity:
                 found[f"{r.name}.perplexity{end}"] = round(model.perplexity[r.name], 4)
         found[f"{r.name}.examples"] = len(r.examples)
+        if r.examples:
+            found[f"{r.name}.win_rate"] = round(win_rate(task, r), 6)
+    for end, model in (("", after), (".before", before)):
+        if model.prefers:
+            found[f"{SET}.accuracy{end}"] = round(sum(model.prefers) / len(model.prefers), 6)
+    if after.prefers:
+        found[f"{SET}.pairs"] = len(after.prefers)
     return found
 
 
@@ -151,6 +160,13 @@ def _simple_metrics(results: Sequence[SetResult], simple: Sequence[Answered]) ->
             found[f"{r.name}.exact.baseline"] = round(right / len(truths), 6)
             found[f"{r.name}.macro_f1.baseline"] = round(macro_f1(truths, answered.answers), 6)
     return found
+
+
+def win_rate(task: Task, r: SetResult) -> float:
+    """Share of the examples on which the candidate's answer is nearer the truth than the other model's, ties half."""
+    metric = metric_of(task)
+    gains = [value_of(new, metric) - value_of(old, metric) for old, new in zip(r.before, r.after, strict=True)]
+    return sum(1.0 if gain > 0 else 0.5 if gain == 0 else 0.0 for gain in gains) / len(gains)
 
 
 def moved(task: Task, results: Sequence[SetResult]) -> list[Moved]:

@@ -41,6 +41,7 @@ def judge(
     *,
     has_champion: bool,
     parity: Sequence[str] = (),
+    shown: Sequence[Comparison] = (),
 ) -> Verdict:
     """Apply the rule.
 
@@ -50,6 +51,7 @@ def judge(
 
     Args:
         parity: what differs in the golden prompts; empty is the proof that training and serving agree.
+        shown: what was compared beside the sets; it decides nothing.
     """
     comparisons = tuple(_compare(task, r, promotion, seed) for r in results if r.examples)
     rebroken = tuple(
@@ -72,7 +74,7 @@ def judge(
     return Verdict(
         decision=decision,
         reasons=(*against, *notes, *quality(task, results)),
-        comparisons=comparisons,
+        comparisons=(*comparisons, *shown),
         rebroken=rebroken,
         confidence=promotion.confidence,
         delta=promotion.delta,

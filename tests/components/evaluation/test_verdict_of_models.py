@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from components import layout
 from components.config import Settings
 from components.evaluation.__main__ import main
+from components.evaluation.report import write_report
 from components.evaluation.results import Moved, read_results
 from components.files import read_rows, sha256_of
 from components.schema import Example, Verdict
@@ -36,6 +38,19 @@ def test_a_candidate_that_learned_the_new_words_and_kept_the_old_ones_is_promote
     assert target.lower > 0
     assert target.champion < 0.3 < 0.6 < target.candidate
     assert verdict.simulated_feedback
+
+
+def test_held_out_pairs_and_the_win_rate_show_the_gain_and_decide_nothing(world: World) -> None:
+    verdict = evaluated(world, world.good, NEW_MESSAGES, [], world.champion)
+    pairs = verdict.comparisons[-1]
+    assert (pairs.set, pairs.role, pairs.metric, pairs.examples) == ("preferences", "shown", "preference", len(toy.NEW))
+    assert pairs.candidate > pairs.champion
+    assert not any("preference" in reason for reason in verdict.reasons)
+    metrics = json.loads((layout.evaluation("toy") / "metrics.json").read_text())
+    assert metrics["preferences.accuracy"] == pairs.candidate > metrics["preferences.accuracy.before"]
+    assert metrics["target.win_rate"] > 0.6
+    write_report(Path("reports/toy"), "toy", Path("report.html"))
+    assert "held-out preference pairs" in Path("report.html").read_text()
 
 
 def test_a_lucky_win_on_eight_examples_is_refused(world: World) -> None:

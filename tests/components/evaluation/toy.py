@@ -18,7 +18,7 @@ from components import chat, layout
 from components.config import TrainSettings
 from components.files import write_json, write_rows
 from components.models import BaseReference, load_model, load_tokenizer, tensor_hash
-from components.schema import Example, Message
+from components.schema import Example, Message, Preference
 from components.task import Task
 from components.training.version import write_version
 
@@ -91,8 +91,25 @@ def write_data(root: Path, target: Sequence[Example], regression: Sequence[Examp
     write_rows(curated / "target.jsonl", target)
     write_rows(curated / "regression.jsonl", regression)
     write_rows(curated / "replay.jsonl", rows(OLD, [2]))
+    write_rows(curated / "preferences_heldout.jsonl", pairs(NEW))
     write_rows(own / "test.jsonl", rows(OLD, [0, 1]))
     write_rows(own / "unseen.jsonl", rows(OLD, [3]))
+
+
+def pairs(words: Sequence[str]) -> list[Preference]:
+    """Each word's own name preferred to the next word's, which is as long."""
+    wrong = [*words[1:], words[0]]
+    return [
+        Preference(
+            id=example.id,
+            prompt=example.prompt,
+            chosen=example.answer,
+            rejected=truth(other),
+            source="human",
+            rater="ann",
+        )
+        for example, other in zip(rows(words, [2]), wrong, strict=True)
+    ]
 
 
 @cache
