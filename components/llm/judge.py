@@ -66,15 +66,11 @@ def of_endpoint(client: Client, principles: str, constrain: bool = True) -> Judg
 def question(principles: str, prompt: Sequence[Message], first: str, second: str) -> list[Message]:
     """What a judging model is asked."""
     conversation = "\n".join(f"[{message.role}]\n{message.content}" for message in prompt)
-    return [
-        Message(role="system", content=f"You compare two answers to the same conversation.\n\n{principles.strip()}"),
-        Message(
-            role="user",
-            content=f"Conversation:\n{conversation}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}\n\n"
-            'Which answer is better by the principles? Say {"better":"A"}, {"better":"B"} or {"better":"neither"} '
-            "and nothing else.",
-        ),
-    ]
+    asked = (
+        f"Conversation:\n{conversation}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}\n\nWhich answer is better by the "
+        'principles? Say {"better":"A"}, {"better":"B"} or {"better":"neither"} and nothing else.'
+    )
+    return [Message(role="system", content=principles.strip()), Message(role="user", content=asked)]
 
 
 def read(said: str) -> Choice:

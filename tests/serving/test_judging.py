@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from components import config
-from components.files import read_rows
-from components.schema import Preference
+from components.files import read_rows, write_rows
+from components.schema import Example, Message, Preference
 from flows.judging import account, judge
 from tests.conftest import ROOT
 from tests.serving.live import Live
@@ -19,17 +19,17 @@ PROMPTS = 3
 
 @pytest.fixture
 def project(tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder whose parameters name the running service twice."""
+    """A project folder whose parameters name the running service twice; little is said, for its context is short."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     there = {"base_url": f"{live.url}/v1"}
     values["judge"] = {"answers": there, "judge": there, "prompts": PROMPTS, "max_tokens": 24, "parallel": 2}
-    values["examples"] = dict.fromkeys(("train", "test", "unseen", "new", "new_unseen", "traffic"), 5)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     folder = tmp_path / "tasks/intake"
     folder.mkdir(parents=True)
-    for file in (ROOT / "tasks/intake").iterdir():
-        if file.is_file():
-            (folder / file.name).symlink_to(file)
+    (folder / "task.yaml").write_text("{name: intake, title: Notes, answer: text}")
+    (folder / "principles.md").write_text("Shorter is better.")
+    asked = [(Message(role="user", content=f"ache {n}"), Message(role="assistant", content="none")) for n in range(6)]
+    write_rows(folder / "examples.jsonl", [Example(id=f"row-{n}", messages=m) for n, m in enumerate(asked)])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
