@@ -49,6 +49,11 @@ def prepare(given: Given) -> Lesson[Any]:
     """
     settings, wanted = given.settings, given.settings.train.rl
     name = cast(Name, settings.train.objective)
+    if settings.train.method == "qlora":
+        raise StageError(
+            f"train.method: qlora: objective {name} needs plain copies of the model, to sample from and to compare "
+            "with, which 4-bit weights do not give; use lora, full or freeze"
+        )
     if settings.train.method == "lora" and settings.train.lora.dropout:
         raise StageError(
             f"train.lora.dropout = {settings.train.lora.dropout}: objective {name} compares probabilities before and "

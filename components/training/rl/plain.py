@@ -21,18 +21,20 @@ def plain(model: torch.nn.Module) -> PreTrainedModel:
 class Sampler:
     """What answers are sampled from: a model with an adapter has two more products a layer and token, its copy has not.
 
-    Folding in and out again in place would round the base's weights each time.
+    Folding in and out again in place would round the base's weights each time. DoRA, which also scales each row of the
+    base's weights, is sampled from as it is.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
-        self.adapted = hasattr(model, "peft_config")
-        self.plain = plain(model) if self.adapted else cast(PreTrainedModel, model)
+        adapters: Any = getattr(model, "peft_config", {})
+        self.folds = bool(adapters) and not any(adapter.use_dora for adapter in adapters.values())
+        self.plain = plain(model) if self.folds else cast(PreTrainedModel, model)
 
     @torch.no_grad()
     def current(self) -> PreTrainedModel:
-        """The copy, with the weights that the model has now."""
-        if self.adapted:
+        """The copy (or the model itself), with the weights that the model has now."""
+        if self.folds:
             from peft.tuners.lora import LoraLayer
 
             adapted: Any = self.model

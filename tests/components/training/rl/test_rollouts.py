@@ -45,9 +45,13 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     assert torch.allclose(counts, toy.arms(model), atol=0.03)
 
 
-def test_what_is_sampled_from_has_the_adapter_s_weights_of_now() -> None:
+@pytest.mark.parametrize("kind", ["", "use_rslora", "use_dora"])
+def test_what_is_sampled_from_has_the_adapter_s_weights_of_now(kind: str) -> None:
     torch.manual_seed(0)
-    model = get_peft_model(toy.model(layers=2), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    adapter = LoraConfig(
+        r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **({kind: True} if kind else {})
+    )
+    model = get_peft_model(toy.model(layers=2), adapter).eval()
     sampler = Sampler(model)
     ids = torch.tensor([[1, 2, 3, 4]])
     for _ in range(2):
