@@ -57,7 +57,7 @@ def of_endpoint(client: Client, principles: str, constrain: bool = True) -> Judg
     more = {"response_format": form} if constrain else {}
 
     def judge(prompt: Sequence[Message], first: str, second: str) -> Choice:
-        said = client.chat(question(principles, prompt, first, second), temperature=0, max_tokens=64, **more)
+        said = client.chat(question(principles, prompt, first, second), temperature=0, **more)
         return read(said[0]) if said else "neither"
 
     return judge
