@@ -72,10 +72,9 @@ def run(root: Path, places: Places, task: str | None, wanted: Sequence[str], tri
         sweep = hashlib.sha256(f"{made.commit} {sorted(wanted)} {texts[0]}".encode()).hexdigest()[:12]
         kept = places.home / "sweeps" / name
         parent = sweeps.begin(name, sweep, dict(text.split("=", 1) for text in wanted))
-        console.print(
-            f"sweep {sweep} of {name}: {len(points)} trainings, compared by the loss on {rows} rows that they are"
+        typer.echo(
+            f"sweep {sweep} of {name}: {len(points)} trainings, compared by the loss on {rows} rows kept out of them"
         )
-        console.print("not taught; the sets that decide about a version are not looked at")
         done: list[Trial] = []
         for number, point in enumerate(points):
             trial = _known(kept / sweep / f"{number:03}.json", point)
@@ -90,7 +89,7 @@ def run(root: Path, places: Places, task: str | None, wanted: Sequence[str], tri
                     raise StageError(f"the parameters that hold now cannot be trained with: {trial.error}")
                 files.write_json(kept / sweep / f"{number:03}.json", asdict(trial))
             done.append(trial)
-            console.print(f"trial {number} of {len(points) - 1}: {escape(_told(trial))}")
+            typer.echo(f"trial {number} of {len(points) - 1}: {_told(trial)}")
         best = min((t for t in done if t.loss is not None), key=lambda t: (t.loss, t.number))
         files.write_json(kept / "best.json", asdict(best))
         assert best.loss is not None
