@@ -159,7 +159,11 @@ def _known(file: Path, point: Mapping[str, Any]) -> Trial | None:
 
 
 def _train(made: Workspace, number: int, point: dict[str, Any], show: Callable[[str], None]) -> Trial:
-    """Run the graph up to `train` and read what the training says of itself."""
+    """Run the graph up to `train` and read what the training says of itself.
+
+    Raises:
+        StageError: it says nothing that trials could be compared by.
+    """
     began = time.monotonic()
     command = [sys.executable, "-m", "dvc", "repro", "train"]
     process = subprocess.Popen(
@@ -181,6 +185,8 @@ def _train(made: Workspace, number: int, point: dict[str, Any], show: Callable[[
     if process.returncode != 0:
         return Trial(number, point, None, said, took, "")
     metrics = json.loads((made.root / layout.training(made.task) / "metrics.json").read_text(encoding="utf-8"))
+    if "validation_loss" not in metrics:
+        raise StageError("this train.objective reports no loss on rows kept out of it: a sweep has nothing to compare")
     return Trial(number, point, float(metrics["validation_loss"]), "", took, str(metrics["mlflow_run"]))
 
 

@@ -115,7 +115,8 @@ def _between(key: str, text: str) -> Between:
         raise ConfigError(f"{key}={text}: after the colon only `log` is known")
     if scale and numbers[0] <= 0:
         raise ConfigError(f"{key}={text}: a logarithmic scale has numbers above 0 only")
-    return Between(*map(float, numbers), log=bool(scale), whole=all(isinstance(n, int) for n in numbers))
+    least, most = map(float, numbers)
+    return Between(least, most, log=bool(scale), whole=all(isinstance(n, int) for n in numbers))
 
 
 def _values(text: str) -> tuple[Any, ...]:
