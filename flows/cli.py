@@ -115,6 +115,33 @@ def judge(task: TaskOption = None) -> None:
     run(root, places, task)
 
 
+@app.command(rich_help_panel="Your own task")
+def sweep(
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="What to try: train.lr=1e-4..1e-2:log, train.lora.r=8,16; may be given several times."),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=1000, help="How many points of the space.")] = 8,
+    rows: Annotated[int, typer.Option(min=10, help="Rows kept out of teaching, whose loss is compared.")] = 200,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the last sweep's best into tasks/TASK/params.yaml.")
+    ] = False,
+    task: TaskOption = None,
+) -> None:
+    """Look for better parameters of the training: one training a trial, none of it in your working tree.
+
+    Trials are compared by the loss on rows that they are not taught, never by the sets that decide about a version.
+    A sweep that was stopped goes on where it was; its trainings are runs in MLflow.
+    """
+    root, places = _enter()
+    from flows import sweep as sweeping
+
+    if apply:
+        sweeping.apply(root, places, task)
+    else:
+        sweeping.run(root, places, task, set or [], trials, rows)
+
+
 @app.command(rich_help_panel="The stack")
 def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowPort = None) -> None:
     """Start everything in the background: Prefect, MLflow, the service with its pages, and the worker."""

@@ -30,13 +30,16 @@ def write(how: Format, version: Path, base: Path, into: Path) -> list[str]:
         into: a folder that does not exist yet, or is empty.
 
     Raises:
-        ExportError: the folder is taken, or what was written does not answer as the version does.
+        ExportError: the folder is taken, the version writes no text, or what was written does not answer as it does.
         ModelError: the version or its base is damaged, or is of a kind that the format cannot hold.
     """
+    from components import label_head
     from components.export import ollama, single_file, whole
 
     writers = {"safetensors": whole.write, "gguf": single_file.write, "ollama": ollama.write}
     check_free(into)
+    if label_head.there(version):
+        raise ExportError("the version is a label head (train.objective classify), which none of these formats holds")
     with replacing_folder(into) as folder:
         return writers[how](version, base, folder)
 

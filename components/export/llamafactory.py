@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,6 +21,7 @@ from components.export.template import portable, shape_of
 from components.files import read_rows, replacing_folder, write_json, write_text
 from components.optimization.optimizers import BETAS
 from components.schema import Example, Message, Preference
+from components.training.methods import learning_rate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -86,7 +88,8 @@ def write(version: Path, base: Path, settings: config.Settings, curated: Path, e
             rows_ = (_pair(tokenizer, pair) for pair in pairs)
             add(f"{manifest.task}_preferences", rows_, "preference pairs", ranking=True, columns=ranked)
         write_json(folder / "dataset_info.json", datasets)
-        run = _run(manifest, settings, _model(base, tokenizer, folder), tokenizer, len(taught), datasets)
+        rate = _learning_rate(settings, base)
+        run = _run(manifest, settings, rate, _model(base, tokenizer, folder), tokenizer, len(taught), datasets)
         write_text(folder / "train.yaml", _HEAD.format(task=manifest.task, sha256=manifest.adapter_sha256[:12]) + run)
     return [*said, f"train.yaml: cd {into} && llamafactory-cli train train.yaml"]
 
@@ -100,6 +103,7 @@ _HEAD = (
 def _run(
     manifest: models.Manifest,
     settings: config.Settings,
+    rate: float,
     model: str,
     tokenizer: PreTrainedTokenizerBase,
     rows: int,
@@ -108,17 +112,13 @@ def _run(
     """The YAML of a run with the version's own parameters."""
     train = settings.train
     steps = _steps(settings)
-    how: dict[str, Any] = {"finetuning_type": manifest.method}
-    if manifest.method == "lora":
-        how |= {"lora_rank": train.lora.r, "lora_alpha": train.lora.alpha, "lora_dropout": train.lora.dropout}
-        how |= {"lora_target": "all"}
-    elif manifest.method == "freeze":
-        how |= {"freeze_trainable_layers": train.freeze_top}
+    batch = min(train.batch_size, rows)
+    micro = min(train.micro_batch_size or batch, batch)
     name = f"{manifest.task}_test"
     template = _template(tokenizer)
     parts: list[dict[str, Any]] = [
         {"model_name_or_path": model, "trust_remote_code": False},
-        {"stage": "sft", "do_train": True, **how},
+        {"stage": "sft", "do_train": True, **_method(train)},
         {
             "dataset_dir": ".",
             "dataset": f"{manifest.task}_train",
@@ -136,9 +136,11 @@ def _run(
             "report_to": "none",
         },
         {
-            "per_device_train_batch_size": min(train.batch_size, rows),
-            "gradient_accumulation_steps": 1,
-            "learning_rate": train.lr,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": -(-batch // micro),
+            "disable_gradient_checkpointing": not train.gradient_checkpointing,
+            **({"bf16": True} if train.precision == "bfloat16" else {}),
+            "learning_rate": rate,
             "max_steps": steps,
             "lr_scheduler_type": "linear",
             "warmup_steps": max(1, round(steps * train.warmup)),
@@ -150,6 +152,33 @@ def _run(
         },
     ]
     return "\n".join(yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for part in parts)
+
+
+def _method(train: config.TrainSettings) -> dict[str, Any]:
+    """How much of the base is trained, in their words."""
+    if train.method == "full":
+        return {"finetuning_type": "full"}
+    if train.method == "freeze":
+        return {"finetuning_type": "freeze", "freeze_trainable_layers": train.freeze_top}
+    lora, target = train.lora, train.lora.target_modules
+    return {
+        "finetuning_type": "lora",
+        "lora_rank": lora.r,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "lora_target": "all" if target == "all-linear" else ",".join(target),
+        **({"use_dora": True} if lora.use_dora else {}),
+        **({"use_rslora": True} if lora.use_rslora else {}),
+        **({"quantization_bit": 4} if train.method == "qlora" else {}),
+    }
+
+
+def _learning_rate(settings: config.Settings, base: Path) -> float:
+    """`train.lr`, or what the `train` stage took for this base."""
+    from transformers import AutoConfig
+
+    described = AutoConfig.from_pretrained(models.weights_folder(base), trust_remote_code=False)
+    return learning_rate(settings.train, SimpleNamespace(config=described))  # type: ignore[arg-type]
 
 
 def _steps(settings: config.Settings) -> int:

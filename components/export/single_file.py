@@ -67,7 +67,7 @@ def answered(file: Path, texts: Sequence[str], most: Sequence[int], ends: Sequen
     Raises:
         ExportError: it cannot load the file; with its own words.
     """
-    asked = {"file": str(file), "ends": list(ends), "prompts": list(zip(texts, most, strict=True))}
+    asked = {"file": str(file.resolve()), "ends": list(ends), "prompts": list(zip(texts, most, strict=True))}
     done = subprocess.run(
         [sys.executable, "-m", "components.export.trial"],
         input=json.dumps(asked),

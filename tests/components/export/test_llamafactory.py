@@ -66,9 +66,20 @@ def test_the_run_has_the_versions_own_parameters(base: Path, version_1: Path, da
     assert not (tmp_path / "out" / "base" / "base.json").exists()
 
 
+def test_other_ways_to_train_are_told_in_their_words(base: Path, version_1: Path, data: Path, tmp_path: Path) -> None:
+    lora = {"r": 8, "use_dora": True, "use_rslora": True, "target_modules": ["q_proj", "v_proj"]}
+    wanted = {"method": "qlora", "lr": None, "batch_size": 5, "micro_batch_size": 2, "precision": "bfloat16"}
+    run, _ = exported(version_1, base, data, tmp_path / "out", lora=lora, gradient_checkpointing=True, **wanted)
+    expected = {"finetuning_type": "lora", "quantization_bit": 4, "lora_target": "q_proj,v_proj", "lora_rank": 8}
+    expected |= {"use_dora": True, "use_rslora": True, "bf16": True, "disable_gradient_checkpointing": False}
+    expected |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    assert {key: run[key] for key in expected} == expected
+    assert run["learning_rate"] > 0  # what suits the width, since none is set
+
+
 def test_a_full_tuning_is_one_there_too(base: Path, data: Path, tmp_path: Path) -> None:
     version = models.make_full_version(tmp_path / "full", base, seed=2)
-    run, _ = exported(version, base, data, tmp_path / "out")
+    run, _ = exported(version, base, data, tmp_path / "out", method="full")
     assert run["finetuning_type"] == "full"
     assert not any(key.startswith("lora") for key in run)
 
