@@ -111,6 +111,9 @@ def _store(store: Store, task: Task, rows: Iterable[tuple[Place, Line]], result:
         if problem or interaction is None:
             result.refused.append((place, problem or ""))
             continue
+        if row.event_id is None and _said_already(store, interaction.id, row):
+            result.known += 1
+            continue
         answers[interaction.id] = interaction
         accepted.append((place, _event(row, interaction, now)))
     if not accepted:
@@ -135,6 +138,15 @@ def _store(store: Store, task: Task, rows: Iterable[tuple[Place, Line]], result:
         else:
             result.stored += outcome.new[0]
             result.known += not outcome.new[0]
+
+
+def _said_already(store: Store, id: str, row: Line) -> bool:
+    """Did this person say just this of the answer? Other tools' formats do not carry our events' ids."""
+    return any(
+        (event.rater, event.kind, event.correction) == (row.rater, row.kind, row.correction)
+        and row.comment in (None, event.comment)
+        for event in store.feedback_for(id)
+    )
 
 
 def _wrong(task: Task, row: Line) -> str | None:
