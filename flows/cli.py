@@ -357,6 +357,15 @@ def import_feedback(
     raise typer.Exit(0 if bring_in(root, places, task, file, form) else 1)
 
 
+@feedback_app.command("pull")
+def pull_feedback(task: TaskOption = None) -> None:
+    """Take in what people said in MLflow of mirrored answers (serving.mirror: mlflow), each assessment once."""
+    root, places = _enter()
+    from flows.feedback import pull
+
+    pull(root, places, task)
+
+
 @feedback_app.command("export")
 def export_feedback(
     file: Annotated[Path, typer.Argument(help="Where to; its name says the format: .jsonl, .parquet.")],

@@ -30,6 +30,18 @@ def bring_in(root: Path, places: Places, name: str | None, file: Path, form: str
     return not done.refused
 
 
+def pull(root: Path, places: Places, name: str | None) -> None:
+    """Take in what people said in MLflow."""
+    from components.registry import assessments
+
+    the_task = task.load(name or config.load(root / "params.yaml").task, root)
+    with Store(places.database_url) as store:
+        done = assessments.pull(store, the_task)
+    typer.echo(f"from MLflow: {done.stored} stored, {done.known} known already, {len(done.refused)} refused")
+    for what, why in done.refused[:SHOWN]:
+        typer.echo(f"  {what}: {why}", err=True)
+
+
 def take_out(root: Path, places: Places, name: str | None, file: Path, form: str | None) -> None:
     """Export a task's feedback."""
     chosen = _format(file, form)

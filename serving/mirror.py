@@ -1,4 +1,4 @@
-"""Answers as MLflow traces, for whoever looks at them there: a copy, made in the background.
+"""Answers as MLflow traces, and what is said of them as assessments, for whoever looks there: made in the background.
 
 The database is the record; this may lag, and may lose. A request hands its answer over in
 microseconds and never waits or fails: when more than `serving.mirror_queue` answers wait, the
@@ -16,16 +16,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from components.models import first_line
-from components.schema import Interaction
+from components.schema import Feedback, Interaction
 from serving.api import metrics
 
 log = logging.getLogger("saqia.mirror")
+
+Mirrored = Interaction | Feedback
 
 
 class Mirror(Protocol):
     """Takes answers that are on disk already."""
 
-    def add(self, interaction: Interaction) -> None:
+    def add(self, one: Mirrored) -> None:
         """Never waits and never raises."""
         ...
 
@@ -37,7 +39,7 @@ class Mirror(Protocol):
 class NoMirror:
     """`serving.mirror: none`."""
 
-    def add(self, interaction: Interaction) -> None:
+    def add(self, one: Mirrored) -> None:
         pass
 
     def close(self, seconds: float) -> None:
@@ -47,17 +49,17 @@ class NoMirror:
 class BackgroundMirror:
     """One thread that writes; a bounded queue before it."""
 
-    def __init__(self, write: Callable[[Interaction], None], waiting: int) -> None:
+    def __init__(self, write: Callable[[Mirrored], None], waiting: int) -> None:
         self._write = write
-        self._queue: queue.Queue[Interaction] = queue.Queue(waiting)
+        self._queue: queue.Queue[Mirrored] = queue.Queue(waiting)
         self._closing = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self._thread.start()
 
-    def add(self, interaction: Interaction) -> None:
+    def add(self, one: Mirrored) -> None:
         try:
-            self._queue.put_nowait(interaction)
+            self._queue.put_nowait(one)
         except queue.Full:
             metrics.MIRROR.labels("dropped").inc()
 
@@ -77,13 +79,13 @@ class BackgroundMirror:
     def _run(self) -> None:
         while True:
             try:
-                interaction = self._queue.get(timeout=0.2)
+                one = self._queue.get(timeout=0.2)
             except queue.Empty:
                 if self._closing.is_set():
                     return
                 continue
             try:
-                self._write(interaction)
+                self._write(one)
             except Exception as error:
                 metrics.MIRROR.labels("failed").inc()
                 if not self._failing:
@@ -95,13 +97,21 @@ class BackgroundMirror:
 
 
 class MlflowTraces:
-    """Writes an answer as a trace of the experiment `<task>-answers`."""
+    """Writes an answer as a trace of the experiment `<task>-answers`, and an event as an assessment of its trace."""
 
     def __init__(self, task: str) -> None:
         self._task = task
         self._experiment: str | None = None
 
-    def __call__(self, interaction: Interaction) -> None:
+    def __call__(self, one: Mirrored) -> None:
+        if isinstance(one, Feedback):
+            from components.registry.assessments import push
+
+            push(self._task, one)
+        else:
+            self._trace(one)
+
+    def _trace(self, interaction: Interaction) -> None:
         # Read when MLflow's exporter is built: ours is the background already, and must see what fails.
         os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
         os.environ.setdefault("MLFLOW_ENABLE_OTLP_EXPORTER", "false")

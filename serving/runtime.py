@@ -46,7 +46,7 @@ class Runtime:
     @cached_property
     def writes(self) -> Writes:
         """The requests' way to the store."""
-        return Writes(self.store)
+        return Writes(self.store, self.mirror.add)
 
     @cached_property
     def limits(self) -> Limits:

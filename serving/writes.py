@@ -23,7 +23,9 @@ MOST = 200
 class Writes:
     """The store as requests use it, all of them in one event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, told: Callable[[Feedback], None] = lambda _: None) -> None:
+        """`told` hears of each event that is new, once it is on disk."""
+        self._told = told
         self._answers: Together[Answered, None] = Together(store.add_answers)
         self._said: Together[Sequence[Feedback], Noted] = Together(store.add_said)
 
@@ -35,7 +37,11 @@ class Writes:
 
     async def said(self, events: Sequence[Feedback]) -> Noted:
         """`Store.add_all`: what one person said of one answer."""
-        return await self._said(events)
+        noted = await self._said(events)
+        for event, new in zip(noted.events, noted.new, strict=True):
+            if new:
+                self._told(event)
+        return noted
 
 
 class Together(Generic[T, R]):

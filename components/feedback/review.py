@@ -130,8 +130,8 @@ class ReviewQueue:
         until = now + timedelta(minutes=self._settings.lease_minutes)
         leases = tables.review_leases
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(leases).where(leases.c.task == self._task.name, leases.c.expires_at <= now))
-            held = list(connection.execute(sa.select(leases).where(leases.c.task == self._task.name)).mappings())
+            live = sa.and_(leases.c.task == self._task.name, leases.c.expires_at > now)
+            held = list(connection.execute(sa.select(leases).where(live)).mappings())
             own = next((lease for lease in held if lease["reviewer"] == reviewer), None)
             if own is not None:
                 of = leases.c.interaction_id == own["interaction_id"]
@@ -145,6 +145,8 @@ class ReviewQueue:
                 chosen, reason, detail = found
                 values: dict[str, object] = {"interaction_id": chosen, "task": self._task.name, "reviewer": reviewer}
                 values |= {"reason": reason, "detail": detail, "opened_at": now, "expires_at": until}
+                # One that is over stays until now: who took long to write may still save, if nobody came meanwhile.
+                connection.execute(sa.delete(leases).where(leases.c.interaction_id == chosen))
                 connection.execute(sa.insert(leases), values)
             served = interactions(connection, [chosen])[chosen]
         answer = next((a for a in snapshot.answers if a.id == chosen), None)
@@ -413,8 +415,7 @@ def _ordered(snapshot: _Snapshot, sample_every: int) -> list[Answer]:
 
 
 def _item(served: Interaction, answer: Answer) -> Item:
-    own = {look.event_id for look in answer.looks}
-    said = tuple(event for event in answer.said if event.id not in own)
+    said = tuple(answer.said)
     proposed = next((event for event in reversed(said) if event.kind == "correction"), None)
     return Item(
         interaction=served,

@@ -64,7 +64,7 @@ class Answer:
     question: str | None
     answer: str
     said: list[Feedback] = field(default_factory=list)
-    """Every event about it, looks' own included, oldest first."""
+    """Every event about it that no look became, oldest first."""
     looks: list[Look] = field(default_factory=list)
     """Looks that count: each reviewer's latest, skips included."""
     reason: Reason | None = None
@@ -84,10 +84,9 @@ class Answer:
 
     @property
     def news(self) -> list[Feedback]:
-        """What was said after the last look that says something, and by no look."""
-        own = {look.event_id for look in self.looks}
+        """What was said after the last look that says something."""
         last = max((look.created_at for look in self.judged), default=None)
-        return [e for e in self.said if e.id not in own and (last is None or e.created_at > last)]
+        return [event for event in self.said if last is None or event.created_at > last]
 
     def waits(self) -> bool:
         """Does it wait for anybody's look?"""
@@ -97,9 +96,8 @@ class Answer:
         """Does it wait for this person's look? Nobody judges what they said themselves, or twice."""
         if self.reopened:
             return all(event.rater != reviewer for event in self.news)
-        own = {look.event_id for look in self.looks}
         looked = any(look.reviewer == reviewer for look in self.looks)
-        return self.waits() and not looked and all(e.rater != reviewer for e in self.said if e.id not in own)
+        return self.waits() and not looked and all(event.rater != reviewer for event in self.said)
 
 
 def read(connection: sa.Connection, task: str, recent: int) -> list[Answer]:
@@ -115,7 +113,12 @@ def read(connection: sa.Connection, task: str, recent: int) -> list[Answer]:
     )
     answers = {row[0]: Answer(*row) for row in connection.execute(query)}
     of_these = sa.select(table.id).where(table.task == task, chosen)
-    events = sa.select(tables.feedback).where(said.task == task, said.interaction_id.in_(of_these))
+    by_looks = sa.select(tables.looks.c.event_id).where(
+        tables.looks.c.task == task, tables.looks.c.event_id.is_not(None)
+    )
+    events = sa.select(tables.feedback).where(
+        said.task == task, said.interaction_id.in_(of_these), said.id.not_in(by_looks)
+    )
     for row in connection.execute(events.order_by(said.seq)).mappings():
         if row["interaction_id"] in answers:
             answers[row["interaction_id"]].said.append(as_feedback(row))
@@ -168,8 +171,7 @@ def weigh(
 
 
 def _reason(answer: Answer, unsure: set[str], differing: Mapping[str, str]) -> tuple[Reason | None, str]:
-    looked = {look.event_id for look in answer.looks}
-    said = [event for event in answer.said if event.id not in looked and event.kind != "comment"]
+    said = [event for event in answer.said if event.kind != "comment"]
     down = [event for event in _last_thumbs(said) if event.kind == "thumb_down"]
     doubted = [event for event in said if event.id in answer.suspicious]
     corrected = any(event.kind == "correction" for event in said)

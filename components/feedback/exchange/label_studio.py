@@ -54,13 +54,13 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
             if rater is None:
                 yield where, "an annotation needs `completed_by`"
                 continue
-            for result in annotation.get("result") or []:
+            for nth, result in enumerate(annotation.get("result") or [], 1):
                 said = _said(result)
                 if isinstance(said, str):
-                    yield where, said
+                    yield f"{where}, result {nth}", said
                 else:
                     when = {"created_at": annotation["created_at"]} if annotation.get("created_at") else {}
-                    yield parsed(where, {**about, **said, **when, "rater": rater})
+                    yield parsed(f"{where}, result {nth}", {**about, **said, **when, "rater": rater})
 
 
 def write(path: Path, rows: Sequence[FeedbackRow]) -> None:

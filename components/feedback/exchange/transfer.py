@@ -76,11 +76,8 @@ def import_file(store: Store, task: Task, path: Path, form: Format) -> Imported:
     if not path.exists():
         raise files.DataError(f"{path} does not exist")
     result = Imported()
-    waiting: list[tuple[Place, Line]] = []
+    waiting: list[tuple[Place, Line | str]] = []
     for place, row in READERS[form](path):
-        if isinstance(row, str):
-            result.refused.append((place, row))
-            continue
         waiting.append((place, row))
         if len(waiting) == TOGETHER:
             _store(store, task, waiting, result)
@@ -96,7 +93,18 @@ def export_file(store: Store, task: str, path: Path, form: Format, after: int = 
     return len(rows)
 
 
-def _store(store: Store, task: Task, rows: Iterable[tuple[Place, Line]], result: Imported) -> None:
+def _store(store: Store, task: Task, rows: Sequence[tuple[Place, Line | str]], result: Imported) -> None:
+    """Some rows in one transaction; what is refused of them is named in their order."""
+    refused: dict[Place, str] = {place: row for place, row in rows if isinstance(row, str)}
+    try:
+        _store_valid(store, task, [(place, row) for place, row in rows if isinstance(row, Line)], refused, result)
+    finally:
+        result.refused += [(place, refused[place]) for place, _ in rows if place in refused]
+
+
+def _store_valid(
+    store: Store, task: Task, rows: Iterable[tuple[Place, Line]], refused: dict[Place, str], result: Imported
+) -> None:
     accepted: list[tuple[Place, Feedback]] = []
     answers: dict[str, Interaction] = {}
     now = datetime.now(UTC)
@@ -109,7 +117,10 @@ def _store(store: Store, task: Task, rows: Iterable[tuple[Place, Line]], result:
         elif interaction.task != task.name:
             problem = f"the answer {interaction.id!r} is of task {interaction.task!r}, not of {task.name!r}"
         if problem or interaction is None:
-            result.refused.append((place, problem or ""))
+            refused[place] = problem or ""
+            continue
+        if row.event_id is None and _said_already(store, interaction.id, row):
+            result.known += 1
             continue
         answers[interaction.id] = interaction
         accepted.append((place, _event(row, interaction, now)))
@@ -124,17 +135,26 @@ def _store(store: Store, task: Task, rows: Iterable[tuple[Place, Line]], result:
         if error is not None:
             failed[interaction.id] = str(error)
     good = [(place, event) for place, event in accepted if event.interaction_id not in failed]
-    result.refused += [(p, failed[e.interaction_id]) for p, e in accepted if e.interaction_id in failed]
+    refused.update({p: failed[e.interaction_id] for p, e in accepted if e.interaction_id in failed})
     for (place, _), outcome in zip(good, store.add_said([[event] for _, event in good]), strict=True):
         if isinstance(outcome, (StoreBusy, StoreFull)):
             raise outcome
         if isinstance(outcome, StoreError):
-            result.refused.append((place, str(outcome)))
+            refused[place] = str(outcome)
         elif isinstance(outcome, Exception):
             raise outcome
         else:
             result.stored += outcome.new[0]
             result.known += not outcome.new[0]
+
+
+def _said_already(store: Store, id: str, row: Line) -> bool:
+    """Did this person say just this of the answer? Other tools' formats do not carry our events' ids."""
+    return any(
+        (event.rater, event.kind, event.correction) == (row.rater, row.kind, row.correction)
+        and row.comment in (None, event.comment)
+        for event in store.feedback_for(id)
+    )
 
 
 def _wrong(task: Task, row: Line) -> str | None:
