@@ -7,8 +7,9 @@ parameters. Each is served by `python -m serving` (store included), by `transfor
 --continuous-batching`, and by llama.cpp's server (package xllamacpp, f16 like the service's own file). The same
 streamed chat requests go to each, one server at a time. Prints requests/s, output tokens/s and the time to the first
 token, each as a ratio to plain `transformers serve`, the memory, what HTTP and the store add to asking the engine
-directly, and what it costs to hold the answer to a JSON schema. Every client sends its next request when its last is
-answered; a level runs for `--seconds`.
+directly, and what it costs to hold the answer to a JSON schema: on the engine that the service chooses, for a model
+that was taught its schema and for one that writes anything, and on the torch engine. Every client sends its next
+request when its last is answered; a level runs for `--seconds`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import queue
 import statistics
@@ -25,20 +25,24 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from components import config
 from tests.serving import models, workspace
 
 QUESTIONS = ["My head hurts.", "My knee hurts when I walk and paracetamol did not help at all.", "the quick brown fox"]
 START_SECONDS = 180
+USUAL: dict[str, Any] = {"threads": config.parse({}).threads, "poll_seconds": config.parse({}).serving.poll_seconds}
+"""What an installation has that changes nothing; tests take fewer threads and look at the registry more often."""
 TRUSTED = httpx.create_ssl_context()
 """Each client has a connection of its own: a pool looks at all of them for every request, longer than the small
 model takes to answer."""
@@ -126,11 +130,17 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
     )
 
 
-async def per_token(url: str, model: str, clients: int, seconds: float, tokens: int, schema: bool) -> float:
-    """Seconds of one client's wait for a token, answers free or held to a schema that no `tokens` tokens can fulfil."""
+def endless(tokens: int) -> dict[str, Any]:
+    """A JSON schema that no `tokens` tokens can fulfil, so that every answer has as many."""
     text = {"type": "string", "minLength": 20 * tokens}
-    whole = {"type": "object", "properties": {"text": text}, "required": ["text"], "additionalProperties": False}
-    form = {"type": "json_schema", "json_schema": {"name": "long", "strict": True, "schema": whole}}
+    return {"type": "object", "properties": {"text": text}, "required": ["text"], "additionalProperties": False}
+
+
+async def per_token(
+    url: str, model: str, clients: int, seconds: float, tokens: int, schema: Mapping[str, Any] | None
+) -> float:
+    """Seconds of one client's wait for a token, answers free or held to a schema."""
+    form = {"type": "json_schema", "json_schema": {"name": "note", "strict": True, "schema": schema}}
     held = {"response_format": form} if schema else {}
     end = time.monotonic() + seconds
     waits: list[float] = []
@@ -138,6 +148,7 @@ async def per_token(url: str, model: str, clients: int, seconds: float, tokens: 
     async def client(number: int) -> None:
         content = QUESTIONS[number % len(QUESTIONS)]
         body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens}
+        body["temperature"] = 0
         async with httpx.AsyncClient(timeout=120, verify=TRUSTED) as http:
             while time.monotonic() < end:
                 asked = time.monotonic()
@@ -158,7 +169,7 @@ def count(text: str) -> int:
 
 
 @contextmanager
-def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
+def ours(folder: Path, model: str = "intake@1") -> Iterator[tuple[str, str, int]]:
     """`python -m serving`; yields its address, model name and process."""
     service = workspace.Service(folder)
     try:
@@ -166,7 +177,7 @@ def ours(folder: Path) -> Iterator[tuple[str, str, int]]:
         assert service.process is not None
         while httpx.get(f"{service.url}/ui/", timeout=60).status_code != 200:
             time.sleep(0.2)  # the pages are made ready beside the first answers
-        yield service.url, "intake@1", service.process.pid  # by the task's name its schema would be held to
+        yield service.url, model, service.process.pid  # by the task's name its schema would be held to
     finally:
         service.stop()
 
@@ -228,40 +239,54 @@ def memory(pid: int) -> float:
     return sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)]) / 1e6
 
 
-def direct(base: Path, version: Path, tokens: int, rounds: int) -> float:
-    """Median seconds of one request that is put to the same engine itself, one at a time."""
-    from components import chat, config
+@dataclass(frozen=True)
+class Overhead:
+    """Median seconds of one and the same request, one at a time."""
+
+    engine: float
+    """Put to the engine itself."""
+    whole: float
+    """Over HTTP, its answer at once; it is on disk by then."""
+    streamed: float
+
+    def __str__(self) -> str:
+        by_http = (f"{1000 * one:.1f} ms ({1000 * (one - self.engine):+.1f})" for one in (self.whole, self.streamed))
+        return f"engine alone {1000 * self.engine:.1f} ms; over HTTP, answer stored, {', streamed '.join(by_http)}"
+
+
+def overhead(url: str, model: str, base: Path, version: Path, tokens: int, rounds: int = 40) -> Overhead:
+    """The three ways in turns, so that whatever else the machine does meets all of them alike."""
+    from components import chat
     from components.schema import Message
     from serving.engine.interface import Event, Finished, Request, Sampling
     from serving.engine.make import EngineMaker
 
-    engine = EngineMaker(config.parse({"threads": 1}))(base)
+    engine = EngineMaker(config.parse({}))(base)
     engine.load("1", version)
     messages = (Message(role="system", content=models.SYSTEM), Message(role="user", content=QUESTIONS[0]))
     prompt = tuple(chat.prompt_ids(TOKENIZER[0], messages))
-    times = []
-    for _ in range(rounds + 3):
+    body = {"model": model, "messages": [{"role": "user", "content": QUESTIONS[0]}]}
+    body |= {"max_tokens": tokens, "temperature": 0}
+
+    def by_engine() -> None:
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        began = time.monotonic()
         engine.submit(Request("direct", "1", prompt, Sampling(tokens, temperature=0), events.put, stream=True))
         while not isinstance(events.get(), Finished):
             pass
-        times.append(time.monotonic() - began)
-    engine.close(1)
-    return statistics.median(times[3:])
 
+    def by_http(http: httpx.Client, *, stream: bool) -> None:
+        http.post(f"{url}/v1/chat/completions", json=body | {"stream": stream}).raise_for_status()
 
-def over_http(url: str, model: str, tokens: int, rounds: int, *, stream: bool) -> float:
-    """Median seconds of the same request over HTTP, one at a time; its answer is on disk by then."""
-    body = {"model": model, "messages": [{"role": "user", "content": QUESTIONS[0]}], "stream": stream}
-    body |= {"max_tokens": tokens, "temperature": 0}
-    times = []
+    times: list[list[float]] = [[], [], []]
     with httpx.Client(timeout=120, verify=TRUSTED) as http:
+        ways = (by_engine, lambda: by_http(http, stream=False), lambda: by_http(http, stream=True))
         for _ in range(rounds + 3):
-            began = time.monotonic()
-            http.post(f"{url}/v1/chat/completions", json=body).raise_for_status()
-            times.append(time.monotonic() - began)
-    return statistics.median(times[3:])
+            for way, found in zip(ways, times, strict=True):
+                began = time.monotonic()
+                way()
+                found.append(time.monotonic() - began)
+    engine.close(1)
+    return Overhead(*(statistics.median(found[3:]) for found in times))
 
 
 def main() -> None:
@@ -297,7 +322,7 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
     base = models.make_base(root / "base", **SHAPES[shape])
     version = models.make_version(root / "version", base, seed=1, spread=0.6 * SHAPES[shape].get("spread", 0.33))
     TOKENIZER[:] = [load_version_tokenizer(version)]
-    project = workspace.make(root / "project")
+    project = workspace.make(root / "project", **USUAL)
     workspace.register(version, base)
     merged = load_merged(base, version)
     size = sum(parameter.numel() for parameter in merged.parameters())
@@ -311,7 +336,7 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
         servers["llama.cpp"] = lambda: llama_cpp(root / "merged")
     found: dict[tuple[str, int], Level] = {}
     held: dict[str, float] = {}
-    plain = streamed = math.nan
+    added: Overhead | None = None
     for name, start in servers.items():
         try:
             with start() as (url, model, pid):
@@ -321,39 +346,45 @@ def measure(console: Console, root: Path, shape: str, arguments: argparse.Namesp
                     console.print(f"{name}, {clients} clients: {found[name, clients].requests_s:.1f} requests/s")
                 held[name] = memory(pid)
                 if name == "saqia":
-                    plain, streamed = (over_http(url, model, arguments.tokens, 40, stream=s) for s in (False, True))
+                    constrained(console, "auto, writes anything", url, model, endless(arguments.tokens), arguments)
+                    added = overhead(url, model, base, version, arguments.tokens)
         except (RuntimeError, AssertionError, httpx.HTTPError) as error:
             console.print(f"{name}: not measured: {str(error).strip().splitlines()[-1:]}")
-    with ours(workspace.make(root / "torch", engine="torch")) as (url, model, _):
-        constrained(console, url, model, arguments)
-    engine = direct(base, version, arguments.tokens, 40)
+    with ours(workspace.make(root / "torch", engine="torch", **USUAL)) as (url, model, _):
+        constrained(console, "torch, writes anything", url, model, endless(arguments.tokens), arguments)
     report(console, f"{shape}, {size / 1e6:.1f} million parameters", found, arguments.clients, list(servers))
     for name, megabytes in held.items():
         console.print(f"memory of {name}: {megabytes:,.0f} MB")
-    console.print(
-        f"one request of {arguments.tokens} tokens: engine alone {1000 * engine:.1f} ms; over HTTP, answer stored, "
-        f"{1000 * plain:.1f} ms ({1000 * (plain - engine):+.1f}), streamed {1000 * streamed:.1f} ms "
-        f"({1000 * (streamed - engine):+.1f}); medians"
-    )
+    if added is not None:
+        console.print(f"one request of {arguments.tokens} tokens: {added}; medians")
+    if shape == "small":
+        taught(console, root, arguments)
 
 
-def constrained(console: Console, url: str, model: str, arguments: argparse.Namespace) -> None:
-    """What a JSON schema costs, beside free text in turns.
-
-    By the torch engine: a model with random weights wants no JSON, so openvino, which goes on as long as the grammar
-    allows what the model wants, hands each such answer over at its first token.
-    """
+def constrained(
+    console: Console, what: str, url: str, model: str, schema: Mapping[str, Any], arguments: argparse.Namespace
+) -> None:
+    """What a JSON schema costs, beside free text in turns."""
     for clients in arguments.clients:
         waits: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(3):
-            for schema, found in waits.items():
-                part = per_token(url, model, clients, arguments.seconds / 3, arguments.tokens, schema)
+            for held, found in waits.items():
+                part = per_token(url, model, clients, arguments.seconds / 3, arguments.tokens, schema if held else None)
                 found.append(asyncio.run(part))
-        free, held = statistics.median(waits[False]), statistics.median(waits[True])
+        free, bound = statistics.median(waits[False]), statistics.median(waits[True])
         console.print(
-            f"saqia (torch), {clients} clients: a token of an answer held to a schema takes {1000 * held:.2f} ms, "
-            f"of a free one {1000 * free:.2f} ms: {held / free:.2f}x"
+            f"saqia ({what}), {clients} clients: a token of an answer held to a schema takes {1000 * bound:.2f} ms, "
+            f"of a free one {1000 * free:.2f} ms: {bound / free:.2f}x"
         )
+
+
+def taught(console: Console, root: Path, arguments: argparse.Namespace) -> None:
+    """The same for a small model that was taught a schema: it writes the same answer, held to it or not."""
+    base = models.make_base(root / "taught" / "base", **SHAPES["small"], spread=0.05)
+    version = models.make_taught_version(root / "taught" / "version", base, QUESTIONS)
+    number = workspace.register(version, base)
+    with ours(workspace.make(root / "taught" / "project", **USUAL), f"intake@{number}") as (url, model, _):
+        constrained(console, "auto, taught its schema", url, model, models.SCHEMA, arguments)
 
 
 def report(

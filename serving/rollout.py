@@ -3,7 +3,8 @@
 Every `serving.poll_seconds` the champion alias is read. A new version is fetched, loaded
 beside the one that serves, proven on its golden prompts, and only then given the name.
 Whatever goes wrong on the way leaves the old one serving, and says so in the log and in
-/readyz. The version before stays loaded, so that a rollback is immediate.
+/readyz. The version before stays loaded, so that a rollback is immediate; and the candidate,
+which waits for a decision, is loaded already, so that its promotion is only a switch.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class Rollout:
     """Keeps what is served in step with the registry; nothing else loads or drops versions.
 
     The champion is followed by a thread of its own. Any other registered version is loaded when a
-    request names it (`find` looks it up by number or alias), and the one unused longest goes again.
+    request names it (`find` looks it up by number or alias), and the one unused longest goes again;
+    the candidate is one of these, loaded once without being named.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Rollout:
         prepare: Callable[[], None] = lambda: None,
         canary: Callable[[], Source | None] = lambda: None,
         judge: Judge | None = None,
+        candidate: Callable[[], Source | None] = lambda: None,
     ) -> None:
         self._versions = versions
         self._champion = champion
@@ -86,12 +89,17 @@ class Rollout:
         self._canary = canary
         self.judge = judge
         """Decides about the canary; without one there is none."""
+        self._candidate = candidate
+        self._waiting: str | None = None
+        """The candidate that was last loaded, or not, as the case was."""
         self._found: dict[str, tuple[float, Source | None]] = {}
         """What `find` said of a number or alias, and when."""
         self._asked: dict[str, float] = {}
         """Versions loaded because a request named them → when that was last."""
+        self._loading = threading.RLock()
+        """Held while a version is loaded: one after the other."""
         self._changing = threading.RLock()
-        """Held while versions are loaded or dropped."""
+        """Held while versions are switched or dropped, which never waits for one that is being loaded."""
         self._make_engine = make_engine
         self._settings = settings
         self._engines: dict[str, Engine] = {}
@@ -139,6 +147,7 @@ class Rollout:
         if self.judge is not None:
             self._follow_canary(self.judge)
             self.judge.look()
+        self._follow_candidate()
 
     def _follow_canary(self, judge: Judge) -> None:
         """Load the canary beside the champion and let it answer its share; a withdrawn one goes."""
@@ -159,10 +168,7 @@ class Rollout:
         if now is not None and now.id == id:
             return
         try:
-            with self._changing:
-                if self._loaded(source.version) is None:
-                    self._load(source)
-                self._bases[source.version] = source.base_sha256
+            with self._held(source):
                 self._tried = source.version
                 self._versions.try_out(Trial(id, source.version, share))
         except Exception as error:
@@ -174,9 +180,44 @@ class Rollout:
     def _end_trial(self) -> None:
         with self._changing:
             tried, self._tried = self._tried, None
-            if tried is not None and tried not in self._recent and tried not in self._asked:
-                self._drop(tried)
+            if tried is not None:
+                self._drop_unless_needed(tried)
                 self._drop_unused_engines()
+
+    def _follow_candidate(self) -> None:
+        """Have the version that waits for a decision ready beside the champion; one that waits no longer goes."""
+        try:
+            source = self._candidate()
+        except Exception:
+            return  # following the champion has said what is wrong with the registry
+        if self._versions.champion is None or (source.version if source else None) == self._waiting:
+            return
+        with self._changing:
+            before, self._waiting = self._waiting, source.version if source else None
+            if before is not None:
+                self._asked.pop(before, None)
+                self._drop_unless_needed(before)
+                self._drop_unused_engines()
+        # A second base is memory that its owner did not ask for: it comes with the promotion.
+        if source is not None and source.base_sha256 in self._engines and self._loaded(source.version) is None:
+            threading.Thread(target=self._get_ready, args=(source,), name="candidate", daemon=True).start()
+
+    def _get_ready(self, source: Source) -> None:
+        """Load the candidate; whatever goes wrong with it concerns nobody until it is promoted."""
+        began = time.monotonic()
+        try:
+            with self._held(source):
+                self._asked[source.version] = time.monotonic()
+                self._let_go()
+                if self._waiting != source.version:  # decided about while it was being loaded
+                    self._asked.pop(source.version, None)
+                    self._drop_unless_needed(source.version)
+                    return
+        except Exception as error:
+            if not self._stop.is_set():
+                log.warning("candidate %s cannot be loaded yet: %s", source.version, models.first_line(error))
+            return
+        log.info("candidate %s is ready (%.2f s)", source.version, time.monotonic() - began)
 
     def _follow_champion(self) -> None:
         try:
@@ -196,8 +237,7 @@ class Rollout:
             return
         began = time.monotonic()
         try:
-            with self._changing:
-                self._bring_in(source)
+            self._bring_in(source)
         except Exception as error:
             reason = models.first_line(error)
             self.refusal = Refusal(source.version, reason, time.monotonic())
@@ -237,16 +277,14 @@ class Rollout:
         source = self.find(which)
         if source is None:
             return None
-        with self._changing:
-            served = self._loaded(source.version)
-            if served is None:
-                self._load(source)
-                self._bases[source.version] = source.base_sha256
-                self._asked[source.version] = time.monotonic()
-                self._let_go()
-                served = self._loaded(source.version)
-                log.info("version %s is loaded because a request named it", source.version)
+        if (served := self._loaded(source.version)) is not None:
             return served
+        with self._held(source):
+            if source.version not in self._recent and source.version != self._tried:
+                self._asked[source.version] = time.monotonic()
+            self._let_go()
+            log.info("version %s is loaded because a request named it", source.version)
+            return self._loaded(source.version)
 
     def used(self, version: str) -> None:
         """A request names this version: it is not the next to go."""
@@ -277,14 +315,37 @@ class Rollout:
 
     def _bring_in(self, source: Source) -> None:
         """Load, prove, switch, and let go of what is no longer needed."""
-        if not any(served.version == source.version for served in self._versions.all()):
-            self._load(source)
-        self._versions.switch(source.version)
-        if (base := self._base.get(source.base_sha256)) is not None:
-            self._versions.add(base)
-        self._recent = [v for v in self._recent if v != source.version] + [source.version]
-        self._bases[source.version] = source.base_sha256
-        self._let_go()
+        with self._held(source):
+            self._versions.switch(source.version)
+            if (base := self._base.get(source.base_sha256)) is not None:
+                self._versions.add(base)
+            self._recent = [v for v in self._recent if v != source.version] + [source.version]
+            self._let_go()
+
+    @contextmanager
+    def _held(self, source: Source) -> Iterator[None]:
+        """Within, the version is loaded and nothing is dropped. Loads it first if need be, while others are switched.
+
+        Raises:
+            ModelError, EngineError, RegistryError: it cannot be loaded.
+        """
+        with self._changing:
+            if self._loaded(source.version) is not None:
+                yield
+                return
+        with self._loading:
+            if self._loaded(source.version) is None:
+                with self._changing:
+                    self._bases[source.version] = source.base_sha256  # keeps its base's engine meanwhile
+                try:
+                    self._load(source)
+                except BaseException:
+                    with self._changing:
+                        self._bases.pop(source.version, None)
+                        self._drop_unused_engines()
+                    raise
+            with self._changing:
+                yield
 
     def _load(self, source: Source) -> None:
         if source.elsewhere is not None:
@@ -300,7 +361,6 @@ class Rollout:
                 raise ModelError(f"the parity proof fails: {parity.problem}")
         except BaseException:
             engine.unload(source.version)
-            self._drop_unused_engines()
             raise
         self.parity[source.version] = parity
         self._versions.add(served)
@@ -311,7 +371,8 @@ class Rollout:
         if engine is None:
             folder = source.base()
             engine = self._make_engine(folder)
-            self._engines[source.base_sha256] = engine
+            with self._changing:
+                self._engines[source.base_sha256] = engine
             if source.elsewhere is not None:
                 return engine
             self._base[source.base_sha256] = read_base(self._versions.task, folder, engine)
@@ -328,9 +389,13 @@ class Rollout:
             del self._asked[oldest]
             gone.append(oldest)
         for old in gone:
-            if old not in self._recent and old not in self._asked and old != self._tried:
-                self._drop(old)
+            self._drop_unless_needed(old)
         self._drop_unused_engines()
+
+    def _drop_unless_needed(self, version: str) -> None:
+        needed = version in self._recent or version in self._asked or version == self._tried
+        if not needed and self._loaded(version) is not None:
+            self._drop(version)
 
     def _drop(self, version: str) -> None:
         served = self._loaded(version)

@@ -125,14 +125,16 @@ def start(settings: Settings) -> Runtime:
     versions = Versions(the_task.name)
     fixed = upstream_champion(settings)
     engines = EngineMaker(settings)
+    aliases = registry.Following(the_task.name)
     rollout = Rollout(
         versions,
-        lambda: fixed or champion_source(the_task.name),
+        lambda: fixed or source_of(aliases("champion")),
         engines,
         settings.serving,
         find=lambda which: None if fixed else registered_source(the_task.name, which),
         prepare=engines.prepare,
-        canary=lambda: None if fixed else canary_source(the_task.name),
+        canary=lambda: None if fixed else canary_source(aliases("canary")),
+        candidate=lambda: None if fixed else source_of(aliases("candidate")),
         judge=canary.Judge(
             versions,
             settings.serving.canary,
@@ -147,18 +149,12 @@ def start(settings: Settings) -> Runtime:
     return Runtime(settings, the_task, store, versions, rollout)
 
 
-def champion_source(task_name: str) -> Source | None:
-    """The registry's champion as the rollout needs it."""
-    version = registry.champion(task_name)
-    return None if version is None else _source(version)
-
-
-def canary_source(task_name: str) -> Source | None:
-    """The registry's canary, with its trial."""
-    version = registry.canary(task_name)
-    if version is None or version.trial is None:
+def canary_source(version: registry.Version | None) -> Source | None:
+    """The registry's canary with its trial, as the rollout needs it."""
+    source = source_of(version)
+    if source is None or version is None or version.trial is None:
         return None
-    return replace(_source(version), trial=(version.trial.id, version.trial.share))
+    return replace(source, trial=(version.trial.id, version.trial.share))
 
 
 def registered_source(task_name: str, which: str) -> Source | None:
@@ -176,10 +172,13 @@ def registered_source(task_name: str, which: str) -> Source | None:
             version = registry.canary(task_name)
         case _:
             version = next((v for v in registry.versions(task_name) if v.version == which), None)
-    return None if version is None else _source(version)
+    return source_of(version)
 
 
-def _source(version: registry.Version) -> Source:
+def source_of(version: registry.Version | None) -> Source | None:
+    """A version of the registry as the rollout needs it."""
+    if version is None:
+        return None
     return Source(
         version.version,
         version.base.sha256,

@@ -52,7 +52,7 @@ class ServingSettings(Section):
     """Parameters of a base up to which each version is merged into a copy of its own."""
     max_body_mb: float = Field(4, gt=0)
     loaded_versions: int = Field(2, ge=1)
-    """Versions loaded because a request named them, beside the champion and the one before it."""
+    """Versions loaded because a request named them, or as the candidate, beside the champion and the one before it."""
     prefix_cache_mb: float = Field(64, ge=0)
     """Keys and values of shared beginnings of prompts (system messages) that the torch engine keeps; 0 keeps none."""
     upstream: UpstreamSettings = UpstreamSettings()

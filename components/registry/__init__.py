@@ -2,6 +2,7 @@
 
 register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
 champion(task), candidate(task), canary(task), get(task, "3"), versions(task)  find one
+Following(task)                                                  the aliases, for who looks often
 promote, try_out, rollback, refuse                               move the aliases
 local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
     write_page(version, reports)                                     its report, for a browser
@@ -9,6 +10,7 @@ local_version, local_base, fetch, fetch_base                     bring it here, 
 
 from components.registry.aliases import promote, refuse, rollback, try_out
 from components.registry.catalog import canary, candidate, champion, get, previous, tasks, versions
+from components.registry.following import Following
 from components.registry.local import fetch, fetch_base, local_base, local_version
 from components.registry.page import write_page
 from components.registry.record import Lineage, Snapshot, Trial, Version, lineage_of
@@ -16,6 +18,7 @@ from components.registry.registration import register
 from components.registry.store import RegistryError, client, experiment
 
 __all__ = [
+    "Following",
     "Lineage",
     "RegistryError",
     "Snapshot",

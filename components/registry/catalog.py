@@ -55,22 +55,22 @@ def get(task: str, version: str) -> Version:
 
 def champion(task: str) -> Version | None:
     """The version that serves, or None before the first one."""
-    return _aliased(task, "champion")
+    return aliased(task, "champion")
 
 
 def candidate(task: str) -> Version | None:
     """The version that waits for a decision, or None."""
-    return _aliased(task, "candidate")
+    return aliased(task, "candidate")
 
 
 def previous(task: str) -> Version | None:
     """The version that `rollback` would bring back, or None."""
-    return _aliased(task, "previous")
+    return aliased(task, "previous")
 
 
 def canary(task: str) -> Version | None:
     """The version that gets a share of the traffic (see its `trial`), or None."""
-    return _aliased(task, "canary")
+    return aliased(task, "canary")
 
 
 def versions(task: str) -> list[Version]:
@@ -128,5 +128,6 @@ def aliases_of(task: str) -> dict[str, str]:
         return {}
 
 
-def _aliased(task: str, alias: Alias) -> Version | None:
+def aliased(task: str, alias: Alias) -> Version | None:
+    """The version that has this alias, or None."""
     return get(task, alias) if alias in aliases_of(task) else None

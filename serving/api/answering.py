@@ -26,7 +26,7 @@ from serving.api import metrics
 from serving.api.errors import ApiError, invalid, of_engine
 from serving.api.requests import JsonObjectFormat, JsonSchemaFormat, SamplingBody
 from serving.engine.grammar import GrammarError, json_grammar
-from serving.engine.interface import EngineError, Event, Finished, Request, Sampling, Stopping
+from serving.engine.interface import Delta, EngineError, Event, Finished, Request, Sampling, Stopping
 from serving.runtime import Runtime
 from serving.strategies.plan import Form
 from serving.tracing import count_tokens
@@ -201,10 +201,21 @@ class Asked:
         self.request.cancelled = True
 
     async def events(self) -> AsyncIterator[Event]:
-        """Deltas, then the end. Leaving early cancels the request."""
+        """Deltas, then the end. Leaving early cancels the request.
+
+        Text that came while the one before was being sent comes in one piece: a token may take a millisecond,
+        sending one takes longer, and nobody is served by a queue of chunks.
+        """
+        held: Event | None = None
         try:
             while True:
-                event = await self._events.get()
+                event, held = held or await self._events.get(), None
+                while isinstance(event, Delta) and held is None and not self._events.empty():
+                    more = self._events.get_nowait()
+                    if isinstance(more, Delta):
+                        event = Delta(event.text + more.text, event.tokens + more.tokens)
+                    else:
+                        held = more
                 if isinstance(event, Finished):
                     metrics.record(self.request, len(event.ids))
                     to_first = self.request.first_token and self.request.first_token - self.request.submitted

@@ -36,6 +36,10 @@ from serving.versions import Served
 
 router = APIRouter()
 
+AT_ONCE = 2000
+"""Characters of a conversation that are rendered and tokenized on the spot (about a millisecond): handing them to a
+thread and back takes as long. Longer ones must not hold up everybody else's answers."""
+
 
 @router.post("/v1/chat/completions", responses=RESPONSES, response_model=ChatCompletion, tags=["answers"])
 async def chat_completions(body: ChatRequest, http: Request) -> Response:
@@ -93,7 +97,7 @@ async def ask(runtime: Runtime, body: ChatRequest, served: Served) -> Conversati
     helped = runtime.versions.helps(body.model) and not any(message.role == "system" for message in sent)
     helped = helped and not served.has_labels  # asked as it was taught, and its labels are all it can say
     plan = await planned(runtime, served, messages, body, wanted) if helped else Plan(messages)
-    prompt = await asyncio.to_thread(served.prompt_ids, plan.prompt)
+    prompt = await rendered(served, plan.prompt)
     most = room(served, prompt, wanted, "messages")
     opened = plan.thinks and await asyncio.to_thread(ends_open, served, prompt)
     form = form_of(body.response_format)
@@ -118,6 +122,13 @@ async def ask(runtime: Runtime, body: ChatRequest, served: Served) -> Conversati
     )
     submit_all(asked)
     return Conversation(runtime, served, completion, messages, body, asked, plan, opened)
+
+
+async def rendered(served: Served, messages: Sequence[Message]) -> list[int]:
+    """The conversation as token ids."""
+    if sum(len(message.content) for message in messages) <= AT_ONCE:
+        return served.prompt_ids(messages)
+    return await asyncio.to_thread(served.prompt_ids, messages)
 
 
 async def planned(

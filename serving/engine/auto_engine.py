@@ -70,7 +70,7 @@ class AutoEngine:
             if folder is None:
                 self.fast.load_base()
             else:
-                self.fast.load(name, folder)
+                self.fast.load(name, folder, model=self.reference.merged(name))
         except (ModelError, EngineError, OSError) as error:
             self._why_not[name] = first_line(error)
             log.warning("version %s is answered by torch, not by openvino: %s", name, self._why_not[name])

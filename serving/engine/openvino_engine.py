@@ -48,7 +48,7 @@ from serving.engine.openvino_pipeline import Pipeline
 from serving.engine.row import Row
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from components.golden import GoldenPrompt
 
@@ -135,8 +135,12 @@ class OpenVinoEngine:
         self._pace = Pace()
         self._tokens = 0
 
-    def load(self, name: str, folder: Path, *, merged: bool | None = None) -> None:
+    def load(
+        self, name: str, folder: Path, *, merged: bool | None = None, model: PreTrainedModel | None = None
+    ) -> None:
         """Write the version, load it beside the others, and have it prove itself.
+
+        model: the version as one plain model, where somebody holds it already.
 
         Raises:
             ModelError: it cannot be written as GGUF, not be loaded, or answers its golden prompts in other tokens.
@@ -146,7 +150,7 @@ class OpenVinoEngine:
         models.check_adapter(self.base, folder)
         if label_head.there(folder):
             raise models.ModelError("it answers by a label head, which openvino's pipelines do not have")
-        self._load(name, folder, load_version_tokenizer(folder))
+        self._load(name, folder, load_version_tokenizer(folder), model)
         parity = self.prove(name, golden.read(folder), timeout=60.0)
         if not parity.holds:
             self.unload(name)
@@ -156,12 +160,18 @@ class OpenVinoEngine:
         """The bare base, too. There is nothing that it could prove itself on."""
         self._load(BASE, None, models.load_tokenizer(self.base))
 
-    def _load(self, name: str, folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> None:
+    def _load(
+        self,
+        name: str,
+        folder: Path | None,
+        tokenizer: PreTrainedTokenizerBase,
+        model: PreTrainedModel | None = None,
+    ) -> None:
         from serving.engine.torch_engine import end_ids
 
         config, generation = _configs(self.base, folder)
         gguf.check(config)
-        file = self._written(folder, tokenizer)
+        file = self._written(folder, tokenizer, model)
         context = min(self._context, int(config.max_position_embeddings))
         head = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
         settings = {
@@ -182,7 +192,7 @@ class OpenVinoEngine:
             before.pipeline.close(0)
         log.info("openvino: %s is loaded (%.1f s, process %d)", name, time.monotonic() - began, pipeline.pid)
 
-    def _written(self, folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> Path:
+    def _written(self, folder: Path | None, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel | None) -> Path:
         """The GGUF of a version, written when it is first loaded.
 
         Here rather than at registration: that is done by flows, which know no torch; the file is twice
@@ -197,7 +207,8 @@ class OpenVinoEngine:
         if file.exists():
             file.touch()
             return file
-        model: Any = models.load_model(self.base) if folder is None else load_merged(self.base, folder)
+        if model is None:
+            model = models.load_model(self.base) if folder is None else load_merged(self.base, folder)
         gguf.write(model, tokenizer, file)
         for old in sorted(self._files.glob("*.gguf"), key=lambda f: f.stat().st_mtime, reverse=True)[KEPT_FILES:]:
             old.unlink(missing_ok=True)

@@ -102,6 +102,7 @@ class Pipeline:
                     "temperature": 0 if greedy else sampling.temperature,
                     "top_p": sampling.top_p,
                     "seed": seed_of(sampling.seed),
+                    "whole": row.unwatched,
                 }
             )
         return None

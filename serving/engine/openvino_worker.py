@@ -4,10 +4,13 @@ A process, because a pipeline's step holds Python's lock until it is over (measu
 steps, and nothing else ran), because loading the next champion must not stall the one that
 serves, and because a crash in native code must not take the service with it.
 
-    in    {"ask": 7, "prompt": [..], "new": 64, "ends": [..], "temperature": 0, "top_p": 1, "seed": 1}
+    in    {"ask": 7, "prompt": [..], "new": 64, "ends": [..], "temperature": 0, "top_p": 1, "seed": 1, "whole": false}
           {"drop": 7}                 the client has gone, or a stop string is complete
     out   {"ready": true}             or {"failed": "why"} and the end
           {"tokens": [[7, [ids], ended]]}    after every step that brought something
+
+Of a row that is asked for whole, only the first token is told at once and the others with the last: nobody
+looks at them earlier, and each telling takes time from who is looked at.
 
 The end of the input is the end of the process, so it never outlives the service.
 """
@@ -38,6 +41,8 @@ class Worker:
         self._numpy, self._openvino, self._genai = numpy, openvino, genai
         self._out = out
         self._handles: dict[int, Any] = {}
+        self._whole: dict[int, bool] = {}
+        """Rows asked for whole → whether their first token has been told."""
         scheduler = genai.SchedulerConfig()
         scheduler.num_kv_blocks = cache_blocks(settings)
         scheduler.max_num_seqs = int(settings["max_batch"])
@@ -70,6 +75,7 @@ class Worker:
 
     def _take(self, command: dict[str, Any]) -> None:
         if (id := command.get("drop")) is not None:
+            self._whole.pop(id, None)
             if (handle := self._handles.pop(id, None)) is not None:
                 handle.cancel()
             return
@@ -84,20 +90,27 @@ class Worker:
             how.rng_seed = command["seed"]
         ids = self._openvino.Tensor(self._numpy.array([command["prompt"]], dtype=self._numpy.int64))
         self._handles[command["ask"]] = self._pipeline.add_request(command["ask"], ids, how)
+        if command["whole"]:
+            self._whole[command["ask"]] = False
 
     def _tell(self) -> None:
         running = self._genai.GenerationStatus.RUNNING
         said: list[tuple[int, list[int], bool]] = []
         for id, handle in list(self._handles.items()):
             ended = handle.get_status() != running
+            if self._whole.get(id) and not ended:
+                continue
             tokens: list[int] = []
             while handle.can_read():
                 for output in handle.read().values():
                     tokens += output.generated_ids
             if tokens or ended:
                 said.append((id, tokens, ended))
+            if tokens and id in self._whole:
+                self._whole[id] = True
             if ended:
                 del self._handles[id]
+                self._whole.pop(id, None)
         if said:
             tell(self._out, {"tokens": said})
 

@@ -59,6 +59,11 @@ class Row:
         return self.ids[-1]
 
     @property
+    def unwatched(self) -> bool:
+        """Whether nothing depends on a token before the last one is there: no stream, stop string or grammar."""
+        return not self._incremental and self.constraint is None
+
+    @property
     def tokens(self) -> tuple[int, ...]:
         """Prompt and answer so far."""
         return (*self.request.prompt, *self.ids) if self.ids else self.request.prompt

@@ -202,6 +202,14 @@ class TorchEngine:
             return self._on_engine_thread(lambda: labels.prove(lane.model, head, prompts))
         return proof.by_logprobs(self, name, prompts, timeout)
 
+    def merged(self, name: str) -> PreTrainedModel | None:
+        """A version as one plain model; None where it is an adapter on the shared base, or not loaded."""
+        loaded = self._loaded.get(name)
+        if loaded is None or loaded.lane is self._shared:
+            return None
+        model: PreTrainedModel = loaded.lane.model
+        return model
+
     def answers_by(self, name: str) -> str:
         loaded = self._loaded.get(name)
         if loaded is not None and loaded.head is not None:

@@ -46,6 +46,8 @@ class Live:
         versions = Versions(the_task.name)
         self.canary: Source | None = None
         """What the registry's alias `canary` would point to."""
+        self.candidate: Source | None = None
+        """What the registry's alias `candidate` would point to."""
         self.verdicts: list[tuple[str, str, str]] = []
         """What was done about canaries: promoted or withdrawn, the version, why."""
         store = Store(store_url)
@@ -63,6 +65,7 @@ class Live:
             self.find,
             canary=lambda: self.canary,
             judge=judge,
+            candidate=lambda: self.candidate,
         )
         self.runtime = Runtime(settings, the_task, store, versions, rollout)
         self.app = create_app(settings.serving.max_body_mb, self.runtime)

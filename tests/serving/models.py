@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,41 @@ def make_label_version(folder: Path, base: Path, seed: int, labels: tuple[str, .
     adapted, tokenizer = models.load_model(base, None), models.load_tokenizer(base)
     adapted = PeftModel.from_pretrained(adapted, str(folder)).eval()
     finish_version(folder, base, adapted, tokenizer, method="lora", **{"answer": "label", **manifest})
+    return folder
+
+
+def make_taught_version(folder: Path, base: Path, questions: Sequence[str], steps: int = 300) -> Path:
+    """A model that was really taught to answer these questions, each with a note of its own that fits `SCHEMA`."""
+    torch.manual_seed(0)
+    model, tokenizer = models.load_model(base), models.load_tokenizer(base)
+    notes = [
+        json.dumps({"symptom": f"{q[:24]}", "severity": n}, separators=(",", ":")) for n, q in enumerate(questions)
+    ]
+    said = [
+        (
+            Message(role="system", content=SYSTEM),
+            Message(role="user", content=question),
+            Message(role="assistant", content=note),
+        )
+        for question, note in zip(questions, notes, strict=True)
+    ]
+    rows = chat.examples_ids(tokenizer, said)
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([row + [row[-1]] * (longest - len(row)) for row, _ in rows])
+    labels = torch.tensor([[-100] * prompt + row[prompt:] + [-100] * (longest - len(row)) for row, prompt in rows])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    for _ in range(steps):
+        loss = model(input_ids=ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.001:
+            break
+    model.eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    finish_version(folder, base, model, tokenizer, method="full")
     return folder
 
 

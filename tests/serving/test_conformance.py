@@ -323,6 +323,30 @@ def test_where_its_process_dies_the_answer_goes_on_readiness_says_so_and_another
     assert Asked(engine, tokenizer, TEXTS[0]).text == by_torch
 
 
+def test_an_answer_that_nobody_watches_is_told_in_two_pieces_and_is_the_same(
+    build: Callable[..., Engine], tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build("openvino")
+    assert isinstance(engine, AutoEngine)
+    pipeline = engine.fast.pipeline("1")
+    told: list[int] = []
+    heard = pipeline._heard
+
+    def counted(message: dict[str, Any]) -> None:
+        told.extend(len(tokens) for _, tokens, _ in message["tokens"])
+        heard(message)
+
+    monkeypatch.setattr(pipeline, "_heard", counted)
+    how: dict[str, Any] = {"max_tokens": 40, "temperature": 1.5, "seed": 3}
+    whole, _ = Asked(engine, tokenizer, TEXTS[0], **how).finish()
+    pieces, told[:] = list(told), []
+    streamed, _ = Asked(engine, tokenizer, TEXTS[0], stream=True, **how).finish()
+    assert (whole.text, whole.ids, whole.reason) == (streamed.text, streamed.ids, streamed.reason)
+    assert len(whole.ids) > 3, "this seed's answer is too short to tell"
+    assert [count for count in pieces if count] == [1, len(whole.ids) - 1]
+    assert len(told) > 2
+
+
 def test_a_version_that_leaves_finishes_its_answers_even_where_torch_must_go_on_with_them(
     build: Callable[..., Engine], tokenizer: Any
 ) -> None:

@@ -213,3 +213,108 @@ def test_who_asks_for_readiness_need_not_wait_for_the_next_look(
         live.until(lambda: httpx.get(f"{live.url}/readyz", timeout=60).json()["version"] == "2")
     finally:
         live.close()
+
+
+def names(live: Live) -> set[str]:
+    return set(live.runtime.versions.names())
+
+
+def test_a_candidate_is_loaded_beside_the_champion_so_that_its_promotion_is_only_a_switch(
+    running: Live, base: Path, version_2: Path
+) -> None:
+    loads = []
+    second = source("2", version_2, base)
+
+    def fetched() -> Path:
+        loads.append("2")
+        return second.folder()
+
+    candidate = Source("2", second.base_sha256, fetched, second.base)
+    running.candidate = candidate
+    running.until(lambda: "intake@2" in names(running))
+    assert version_of(running) == "1"
+    running.champion, running.candidate = candidate, None
+    champions = running.runtime.versions
+    running.until(lambda: champions.champion and champions.champion.version == "2")
+    assert version_of(running) == "2"
+    assert loads == ["2"]
+
+
+def test_a_candidate_that_waits_no_longer_is_unloaded(running: Live, base: Path, version_2: Path) -> None:
+    running.candidate = source("2", version_2, base)
+    running.until(lambda: "intake@2" in names(running))
+    running.candidate = None
+    running.until(lambda: "intake@2" not in names(running))
+    running.until(lambda: "2" not in running.runtime.rollout.engines[0].state().rows_by_model)
+    assert version_of(running) == "1"
+
+
+def test_a_candidate_that_is_decided_about_while_it_is_being_loaded_goes_at_once(
+    running: Live, base: Path, version_2: Path
+) -> None:
+    begun, decided = threading.Event(), threading.Event()
+    second = source("2", version_2, base)
+
+    def slow() -> Path:
+        begun.set()
+        assert decided.wait(60)
+        return second.folder()
+
+    running.candidate = Source("2", second.base_sha256, slow, second.base)
+    assert begun.wait(60)
+    running.candidate = None
+    running.until(lambda: running.runtime.rollout._waiting is None)
+    decided.set()
+    running.until(lambda: not any(thread.name == "candidate" for thread in threading.enumerate()))
+    assert "intake@2" not in names(running)
+    assert version_of(running) == "1"
+
+
+def test_a_rollback_does_not_wait_for_a_candidate_that_is_being_loaded(
+    running: Live, base: Path, version_1: Path, version_2: Path
+) -> None:
+    champions = running.runtime.versions
+    running.champion = source("2", version_2, base)
+    running.until(lambda: champions.champion and champions.champion.version == "2")
+    begun, goes_on = threading.Event(), threading.Event()
+    third = source("3", version_2, base)
+
+    def slow() -> Path:
+        begun.set()
+        assert goes_on.wait(60)
+        return third.folder()
+
+    running.candidate = Source("3", third.base_sha256, slow, third.base)
+    assert begun.wait(60)
+    running.champion = source("1", version_1, base)
+    running.until(lambda: champions.champion and champions.champion.version == "1", seconds=30)
+    assert not goes_on.is_set()
+    goes_on.set()
+    running.until(lambda: "intake@3" in names(running))
+
+
+def test_a_candidate_that_cannot_be_loaded_disturbs_nothing_until_it_is_promoted(
+    running: Live, base: Path, version_2: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = models.copy_version(version_2, tmp_path / "damaged")
+    (damaged / "adapter_model.safetensors").write_bytes(b"not a tensor")
+    running.candidate = source("2", damaged, base)
+    running.until(lambda: "candidate 2 cannot be loaded yet" in caplog.text)
+    ready = httpx.get(f"{running.url}/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["refused"] is None
+    assert version_of(running) == "1"
+    assert "adapter_model.safetensors" in refused(running, damaged, base)
+    assert caplog.text.count("candidate 2 cannot be loaded yet") == 1
+
+
+def test_a_candidate_on_another_base_comes_with_its_promotion(running: Live, tmp_path: Path) -> None:
+    new_base = models.make_base(tmp_path / "base-2", hidden=48)
+    candidate = source("2", models.make_version(tmp_path / "v2", new_base, seed=5), new_base)
+    running.candidate = candidate
+    running.until(lambda: running.runtime.rollout._waiting == "2")
+    assert len(running.runtime.rollout.engines) == 1
+    running.champion, running.candidate = candidate, None
+    champions = running.runtime.versions
+    running.until(lambda: champions.champion and champions.champion.version == "2")
+    assert version_of(running) == "2"

@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 FIRST = Verdict(decision="first", reasons=("the first version",), comparisons=(), confidence=0.95, delta=0.02)
 
 
-def make(folder: Path, **serving: object) -> Path:
+def make(folder: Path, threads: int = 1, **serving: object) -> Path:
     """params.yaml and the default task; what `registry` and `Store` use comes from the environment."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["threads"] = 1
+    params["threads"] = threads
     params["serving"] |= {"poll_seconds": 0.2, **serving}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
