@@ -43,7 +43,7 @@ class Manifest(Record):
 
     task: str
     base: BaseReference
-    method: Literal["lora", "full", "freeze"]
+    method: Literal["lora", "qlora", "full", "freeze"]
     adapter_sha256: str
     """`tensor_hash` of the folder: of the adapter, or of the whole weights for full and freeze."""
     chat_template_sha256: str
@@ -247,12 +247,15 @@ def _tokenizer_class(folder: Path) -> Any:
     return transformers.PreTrainedTokenizerFast if plain else transformers.AutoTokenizer
 
 
-def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -> PreTrainedModel:
+def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto", **loading: Any) -> PreTrainedModel:
     """The base model in evaluation mode, with a version's adapter on it if one is given.
 
     A version of `train.method` full or freeze holds whole weights, which take the base's place.
     Weights are checked against the hashes in base.json and manifest.json before they are used
     (a hub model is addressed by its commit instead).
+
+    Args:
+        loading: what transformers' `from_pretrained` also takes for the base, a quantisation say.
 
     Raises:
         ModelError: missing or damaged weights, or an adapter made for another base.
@@ -270,7 +273,7 @@ def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -
                 f"{where}: the weights' hash is {found[:12]}, {folder}/base.json says {reference.sha256[:12]}: "
                 "the base changed or is damaged; build it again (dvc repro -f instruct)"
             )
-    model = load_weights(where, dtype)
+    model = load_weights(where, dtype, **loading)
     if adapter is None:
         return model.eval()
     from peft import PeftModel
@@ -282,8 +285,11 @@ def load_model(folder: Path, adapter: Path | None = None, dtype: str = "auto") -
     return cast("PreTrainedModel", adapted.eval())
 
 
-def load_weights(where: Path, dtype: str = "auto") -> PreTrainedModel:
+def load_weights(where: Path, dtype: str = "auto", **loading: Any) -> PreTrainedModel:
     """A folder's causal language model, from safetensors and without running any code of its own.
+
+    Args:
+        loading: what transformers' `from_pretrained` also takes.
 
     Raises:
         ModelError: the folder holds no such model.
@@ -292,7 +298,7 @@ def load_weights(where: Path, dtype: str = "auto") -> PreTrainedModel:
 
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            where, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **loading
         )
     except Exception as error:
         raise ModelError(f"{where} holds no usable causal language model: {first_line(error)}") from error

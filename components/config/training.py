@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.config.section import Section
 
@@ -48,9 +48,24 @@ class InstructSettings(Section):
 
 
 class LoraSettings(Section):
+    """The adapter of `train.method` lora and qlora, in PEFT's own words."""
+
     r: int = Field(16, ge=1)
     alpha: int = Field(64, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    use_dora: bool = False
+    """Length and direction of each weight learned apart (Liu et al. 2024, https://arxiv.org/abs/2402.09353)."""
+    use_rslora: bool = False
+    """Scaled by alpha/sqrt(r), not alpha/r (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732): for a large r."""
+    target_modules: Literal["all-linear"] | tuple[Annotated[str, Field(min_length=1)], ...] = "all-linear"
+    """Where adapters stand: every linear layer but the head, or the layers with these names, e.g. [q_proj, v_proj]."""
+
+    @field_validator("target_modules")
+    @classmethod
+    def _names_some_layer(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("names no layer: write all-linear, or a list such as [q_proj, v_proj]")
+        return value
 
 
 ObjectiveName = Literal["sft",]
@@ -59,13 +74,14 @@ ObjectiveName = Literal["sft",]
 
 class TrainSettings(Section):
     objective: ObjectiveName = "sft"
-    method: Literal["lora", "full", "freeze"] = "lora"
+    method: Literal["lora", "qlora", "full", "freeze"] = "lora"
     start: Literal["base", "champion"] = "base"
     steps: int = Field(300, ge=1)
     first_steps: int | None = Field(None, ge=1)
     """Steps of the first version on a local base that was instruction-tuned on this very task. None: `steps`."""
     batch_size: int = Field(16, ge=1)
-    lr: float = Field(2e-3, gt=0, le=1)
+    lr: float | None = Field(None, gt=0, le=1)
+    """Peak of the learning rate. None: what suits the method and the base's width (components/training/methods.py)."""
     warmup: float = Field(0.05, ge=0, lt=1)
     replay: int = Field(800, ge=0)
     feedback_share: float = Field(0.3, ge=0, lt=1)

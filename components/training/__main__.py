@@ -15,12 +15,13 @@ def main(settings: config.Settings) -> None:
     from components.cores import processes
     from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
-    from components.training import methods, objectives
+    from components.training import adapters, methods, objectives
     from components.training.lesson import Given, Session
     from components.training.tracking import Run
     from components.training.version import golden_examples, write_version
 
     wanted = settings.train
+    adapters.check_machine(wanted.method)
     described = task.load(settings.task)
     objective = objectives.find(wanted.objective)
     inputs = objective.inputs(settings)
@@ -30,6 +31,7 @@ def main(settings: config.Settings) -> None:
     model = objective.model(settings).to(device)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
     lesson = objective.prepare(Given(settings, described, tokenizer, model, has_champion))
+    lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
     checkpoints = Checkpoints(
         digest_of(
@@ -61,14 +63,14 @@ def main(settings: config.Settings) -> None:
                 on_log=run.log,
                 note=run.run_id,
             )
-            history = loop.fit(model, optimizers.adamw(model, lesson.lr), plan, checkpoints)
+            history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
         with replacing_folder(layout.adapter(settings.task)) as folder:
             manifest = write_version(
                 folder,
                 model,
                 tokenizer,
                 described,
-                base,
+                layout.BASE,
                 wanted,
                 golden_examples(lesson.prompts, wanted.golden_prompts),
                 settings.model.context,
@@ -77,6 +79,7 @@ def main(settings: config.Settings) -> None:
         metrics = {
             **loop.summary(history),
             "examples": lesson.rows,
+            "lr": lr,
             "trainable_share": round(methods.trainable_share(model), 5),
             **(lesson.metrics(model) if lesson.metrics else {}),
         }

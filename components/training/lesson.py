@@ -52,7 +52,8 @@ class Lesson(Generic[B]):
     prompts: Sequence[Example]
     """Examples whose prompts may become the version's golden ones."""
     steps: int
-    lr: float
+    lr: float | None
+    """Peak of the learning rate; None: what suits the method and the base's width."""
     batch: Callable[[int], B]
     """The batch of a 0-based step: a pure function, or a resumed training would not be the same."""
     loss: Callable[[torch.nn.Module, B], Measured]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from components import chat, golden
 from components.files import write_text
-from components.models import BaseReference, Manifest, tensor_hash
+from components.models import Manifest, read_base, tensor_hash
 from components.schema import Example
 from components.task import Task
-from components.training import methods
+from components.training import adapters, methods
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ def write_version(
     model: torch.nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
-    base: BaseReference,
+    base: Path,
     settings: TrainSettings,
     prompts: Sequence[Example],
     context: int,
@@ -39,6 +39,7 @@ def write_version(
     """Write a whole version into an empty folder.
 
     Args:
+        base: the folder of the base that it stands on.
         prompts: examples whose prompts become the golden ones.
         created_by: the parameters that made it.
     """
@@ -47,15 +48,10 @@ def write_version(
     template = tokenizer.chat_template
     assert isinstance(template, str)
     write_text(folder / "chat_template.jinja", template)
-    room = [min(GOLDEN_TOKENS, context - len(chat.prompt_ids(tokenizer, example.prompt))) for example in prompts]
-    golden.write(
-        folder,
-        [golden.make(model, tokenizer, example.prompt, tokens) for example, tokens in zip(prompts, room, strict=True)],
-    )
     schema = task.schema_model()
     manifest = Manifest(
         task=task.name,
-        base=base,
+        base=read_base(base),
         method=settings.method,
         adapter_sha256=tensor_hash(folder),
         chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
@@ -67,6 +63,10 @@ def write_version(
     # Not sorted: the order of a schema's properties is the order in which the model was taught to write them.
     values = manifest.model_dump(mode="json", by_alias=True)
     write_text(folder / "manifest.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    room = [min(GOLDEN_TOKENS, context - len(chat.prompt_ids(tokenizer, example.prompt))) for example in prompts]
+    answers = adapters.served(model, base, folder)
+    asked = zip(prompts, room, strict=True)
+    golden.write(folder, [golden.make(answers, tokenizer, example.prompt, tokens) for example, tokens in asked])
     return manifest
 
 

@@ -101,8 +101,13 @@ def test_a_new_turn_goes_on_from_the_champion_where_asked(toy: Path) -> None:
     assert read_manifest(VERSION).adapter_sha256 != read_manifest(layout.CHAMPION).adapter_sha256
     with pytest.raises(StageError, match=r"the champion is a LoRA adapter"):
         main(settings(start="champion", method="full"))
-    with pytest.raises(StageError, match=r"r=4, alpha=8"):
-        main(settings(start="champion", lora={"r": 2, "alpha": 8}))
+    for lora, message in [
+        ({"r": 2, "alpha": 8}, r"r=4, alpha=8"),
+        ({"r": 4, "alpha": 8, "use_dora": True}, r"use_dora=false"),
+        ({"r": 4, "alpha": 8, "target_modules": ["q_proj"]}, r"stands on down_proj, .*target_modules to the same"),
+    ]:
+        with pytest.raises(StageError, match=message):
+            main(settings(start="champion", lora=lora))
 
 
 def test_the_first_turn_starts_at_the_base_though_the_champion_is_asked_for(toy: Path) -> None:
