@@ -3,6 +3,7 @@
 The training side stores, for a few prompts, the token ids of prompt and greedy answer and
 the log-probability of every answer token, computed by one plain forward pass in float32.
 A service that renders other ids or computes other probabilities does not serve that version.
+Of a version that answers by a label head, what is stored is every label's log-probability.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from components import chat
+from components import chat, label_head
 from components.files import write_json
 from components.models import ModelError
 from components.schema import Message, Record
@@ -22,6 +23,8 @@ from components.schema import Message, Record
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+    from components.label_head import LabelHead
 
 FILE = "golden.json"
 TOLERANCE = 1e-3
@@ -39,13 +42,29 @@ class GoldenPrompt(Record):
     answer: str
     logprobs: tuple[float, ...]
     """One per answer token: natural logarithm, teacher-forced, float32."""
+    labels: tuple[float, ...] = ()
+    """One per label of a label head, in its order; then there are no answer tokens."""
 
 
 def make(
-    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_new_tokens: int
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    max_new_tokens: int,
+    head: LabelHead | None = None,
 ) -> GoldenPrompt:
-    """Answer one prompt greedily and note the log-probabilities."""
+    """Answer one prompt greedily, or by a label head, and note the log-probabilities."""
     prompt = chat.prompt_ids(tokenizer, messages)
+    if head is not None:
+        scored = label_head.logprobs(model, head, [prompt])[0]
+        return GoldenPrompt(
+            messages=tuple(messages),
+            prompt_ids=tuple(prompt),
+            answer_ids=(),
+            answer=head.labels[int(scored.argmax())],
+            logprobs=(),
+            labels=tuple(round(value, 6) for value in scored.tolist()),
+        )
     answer = greedy(model, prompt, chat.end_of_turn_id(tokenizer), max(1, max_new_tokens))
     return GoldenPrompt(
         messages=tuple(messages),
@@ -107,7 +126,10 @@ def read(folder: Path) -> list[GoldenPrompt]:
 
 
 def differences(
-    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[GoldenPrompt]
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[GoldenPrompt],
+    head: LabelHead | None = None,
 ) -> list[str]:
     """What is not as it was when the version was made; an empty list is the parity proof."""
     found = []
@@ -117,8 +139,14 @@ def differences(
             at = next((i for i, (a, b) in enumerate(zip(rendered, prompt.prompt_ids, strict=False)) if a != b), -1)
             found.append(f"golden prompt {number}: other token ids are rendered (first at {at})")
             continue
-        now = logprobs(model, prompt.prompt_ids, prompt.answer_ids)
-        worst = max((abs(a - b) for a, b in zip(now, prompt.logprobs, strict=True)), default=0.0)
+        if (head is not None) != bool(prompt.labels):
+            found.append(f"golden prompt {number}: it was {'' if prompt.labels else 'not '}answered by a label head")
+            continue
+        if head is not None:
+            now, then = label_head.logprobs(model, head, [prompt.prompt_ids])[0].tolist(), prompt.labels
+        else:
+            now, then = logprobs(model, prompt.prompt_ids, prompt.answer_ids), prompt.logprobs
+        worst = max((abs(a - b) for a, b in zip(now, then, strict=True)), default=0.0)
         if not worst <= TOLERANCE:
             found.append(f"golden prompt {number}: a log-probability differs by {worst:.4f} (at most {TOLERANCE})")
     return found

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import chat, models
+from components import chat, label_head, models
 from components.schema import Message
 from serving.engine.interface import BASE, Engine
 
@@ -44,6 +44,8 @@ class Served:
     created: int = field(default_factory=lambda: int(time.time()))
     schema: Mapping[str, Any] | None = None
     """JSON schema of its answers, as its manifest has it."""
+    has_labels: bool = False
+    """It answers by a label head: with one of its labels, whatever is asked."""
     trial: str | None = None
     """The canary's trial that chose this version for a request; None where nothing had to be chosen."""
 
@@ -74,7 +76,8 @@ def read_served(task: str, version: str, folder: Path, engine: Engine, tokenizer
     digest = hashlib.sha256(f"{manifest['base']['sha256']} {manifest['adapter_sha256']}".encode()).hexdigest()
     system = str(manifest.get("system") or "")
     schema = manifest.get("schema") and in_taught_order(manifest["schema"])
-    return Served(task, version, engine, tokenizer, system, f"fp_{digest[:12]}", schema=schema)
+    has_labels = label_head.there(folder)
+    return Served(task, version, engine, tokenizer, system, f"fp_{digest[:12]}", schema=schema, has_labels=has_labels)
 
 
 def in_taught_order(schema: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.config.section import Section
 
@@ -68,7 +68,7 @@ class LoraSettings(Section):
         return value
 
 
-ObjectiveName = Literal["sft",]
+ObjectiveName = Literal["sft", "classify"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
@@ -83,11 +83,31 @@ class TrainSettings(Section):
     lr: float | None = Field(None, gt=0, le=1)
     """Peak of the learning rate. None: what suits the method and the base's width (components/training/methods.py)."""
     warmup: float = Field(0.05, ge=0, lt=1)
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Gradient accumulation: at most so many rows go through the model at once; the step is the same. None: all."""
+    gradient_checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them: less memory, about a third more time."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of products. auto: bfloat16 on a GPU, and for a large model on a CPU with instructions for it."""
+    validation_rows: int = Field(0, ge=0)
+    """Rows kept out of teaching (whole clusters of near copies), to see by their loss which step was the best."""
+    validation_every: int = Field(50, ge=1)
+    """Steps between two looks at them."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many looks on end that were no better than the best. None: train to the end."""
     replay: int = Field(800, ge=0)
     feedback_share: float = Field(0.3, ge=0, lt=1)
     """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
+    calibration_share: float = Field(0.1, ge=0, le=0.5)
+    """Objective classify: of the rows, how many are not taught but used to calibrate the probabilities; 0: none."""
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
+
+    @model_validator(mode="after")
+    def _patience_has_something_to_look_at(self) -> TrainSettings:
+        if self.patience is not None and not self.validation_rows:
+            raise ValueError("patience needs validation_rows, e.g. 200: rows whose loss says when to stop")
+        return self

@@ -6,6 +6,8 @@ import logging
 
 from components import layout, stage
 from components.config import Settings
+from components.files import read_rows
+from components.schema import Example
 from components.task import load
 
 log = logging.getLogger(__name__)
@@ -15,6 +17,7 @@ def main(settings: Settings) -> None:
     """Read models and sets from the working directory; write reports/<task>/evaluation/ and evaluation.json."""
     import torch
 
+    from components.evaluation import baseline
     from components.evaluation.compare import compare, load_sets
     from components.evaluation.results import write
     from components.evaluation.verdict import judge
@@ -35,7 +38,11 @@ def main(settings: Settings) -> None:
         has_champion=before_name == "champion",
         parity=after.parity,
     )
-    write(task, results, verdict, after, before, before_name)
+    simple = None
+    if task.answer == "label":
+        taught = read_rows(layout.curated(task.name) / "train.jsonl", Example)
+        simple = baseline.answered(taught, [s.examples for s in sets], settings.seed)
+    write(task, results, verdict, after, before, before_name, simple)
     log.info("verdict: %s", verdict.decision)
     for reason in verdict.reasons:
         log.info("  %s", reason)

@@ -64,6 +64,26 @@ def forest(gain: float, lower: float, upper: float, delta: float | None) -> Mark
     )
 
 
+def reliability(bins: Sequence[tuple[float, float, int]]) -> Markup:
+    """How often a label was right against how probable it was said to be: on the diagonal both are the same.
+
+    Args:
+        bins: (mean confidence, accuracy, rows), each from 0 to 1; a dot's area is its share of the rows.
+    """
+    every = sum(rows for _, _, rows in bins)
+    dots = "".join(
+        f'<i style="left:{100 * confidence:.2f}%;bottom:{100 * accuracy:.2f}%;'
+        f'width:{4 + 22 * math.sqrt(rows / every):.1f}px;height:{4 + 22 * math.sqrt(rows / every):.1f}px"'
+        f' title="{rows} rows: said {confidence:.2f}, right {accuracy:.2f}"></i>'
+        for confidence, accuracy, rows in bins
+    )
+    return Markup(
+        '<div class="reliability"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'<polyline points="0,100 100,0"/></svg>{dots}</div>'
+        '<div class="axis"><span>said 0</span><span>1</span></div>'
+    )
+
+
 def answer(text: str, truth: str | None) -> Markup:
     """An answer; the fields of a structured one that differ from the truth are marked."""
     given, right = _object(text), _object(truth) if truth is not None else None

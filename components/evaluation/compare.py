@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from components import chat, golden, layout
+from components import chat, golden, label_head, layout
 from components.config import EvaluateSettings, places
 from components.evaluation.answers import Answers
 from components.evaluation.generation import answer_losses, latencies, load_merged
@@ -25,7 +26,7 @@ from components.scoring import score
 from components.task import Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class ModelResult:
     answers: dict[str, list[str]] = field(default_factory=dict)
     perplexity: dict[str, float] = field(default_factory=dict)
     """exp of the mean negative log-likelihood per token of the reference answers, by set."""
+    labels: tuple[str, ...] = ()
+    """What a label head chooses among; empty where answers are generated."""
+    probabilities: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Of every label, an example a row, by set; only of a label head."""
     seconds: list[float] = field(default_factory=list)
     """Latency of single prompts."""
     parity: list[str] = field(default_factory=list)
@@ -147,6 +152,8 @@ def answer(
     """One model's greedy answer to every example; what it was asked before is not asked again."""
     tokenizer = version_tokenizer(base, adapter)
     model = load_merged(base, adapter)
+    if adapter is not None and label_head.there(adapter):
+        return _classified(spelling, sets, model, tokenizer, adapter)
     end = chat.end_of_turn_id(tokenizer)
     result = ModelResult()
     if adapter is not None:
@@ -177,9 +184,38 @@ def answer(
             losses = answer_losses(model, [prompts[e.prompt] for e in sample], [answers[e.answer] for e in sample])
             tokens = sum(count for _, count in losses)
             result.perplexity[s.name] = math.exp(min(sum(nll for nll, _ in losses) / tokens, 50))
-    alone = sorted(prompts.values(), key=len)[:: max(1, len(prompts) // LATENCY_PROMPTS)][:LATENCY_PROMPTS]
-    result.seconds = latencies(model, alone, end, settings.max_new_tokens)
+    result.seconds = latencies(model, _some(prompts), end, settings.max_new_tokens)
     return result
+
+
+def _classified(
+    spelling: Spelling,
+    sets: Sequence[EvaluationSet],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    adapter: Path,
+) -> ModelResult:
+    """A label head's likeliest label for every example, and the probability of each; one pass a prompt."""
+    head = label_head.read(adapter)
+    result = ModelResult(labels=head.labels)
+    result.parity = golden.differences(model, tokenizer, golden.read(adapter), head)
+    prompts, _ = spelling.by(tokenizer)
+    scored = dict(zip(prompts, label_head.logprobs(model, head, list(prompts.values())).exp().tolist(), strict=True))
+    for s in sets:
+        rows = [scored[e.prompt] for e in s.examples]
+        result.probabilities[s.name] = rows
+        result.answers[s.name] = [head.labels[max(range(len(row)), key=row.__getitem__)] for row in rows]
+    for prompt in [*_some(prompts)[:1], *_some(prompts)]:
+        started = time.perf_counter()
+        label_head.logprobs(model, head, [prompt])
+        result.seconds.append(time.perf_counter() - started)
+    result.seconds = result.seconds[1:]  # the first one warms up
+    return result
+
+
+def _some(prompts: Mapping[Prompt, list[int]]) -> list[list[int]]:
+    """A few prompts of all lengths, to measure how long one takes."""
+    return sorted(prompts.values(), key=len)[:: max(1, len(prompts) // LATENCY_PROMPTS)][:LATENCY_PROMPTS]
 
 
 def version_tokenizer(base: Path, adapter: Path | None) -> PreTrainedTokenizerBase:

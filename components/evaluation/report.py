@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.evaluation import charts
-from components.evaluation.results import Moved, Result, read_results
+from components.evaluation import baseline, charts
+from components.evaluation.results import BASELINE, Moved, Result, read_results
 from components.evaluation.statistics import paired_bootstrap
 from components.evaluation.verdict import signed
 from components.files import DataError, read_rows, write_text
@@ -78,6 +78,7 @@ def write_report(
         before=before,
         metric=METRICS[about.get("metric", "exact")],
         sets=[_set(c, titles, results, about, metrics, verdict) for c in verdict.comparisons],
+        labels=_labels(folder, metrics, verdict, titles, before),
         losses=_losses(reports),
         moved=_moved(moved, titles, about),
         fields=_fields(metrics, verdict, titles),
@@ -197,6 +198,36 @@ def _set(
         "valid": metrics.get(f"{c.set}.valid"),
         "perplexity": (metrics.get(f"{c.set}.perplexity.before"), metrics.get(f"{c.set}.perplexity")),
     }
+
+
+def _labels(
+    folder: Path, metrics: Mapping[str, float], verdict: Verdict, titles: Mapping[str, str], before: str
+) -> dict[str, Any] | None:
+    """Candidate, what it is compared with, and the linear model: how often right, and how far to be believed."""
+    believed = _json(folder / "calibration.json")
+    if not believed:
+        return None
+    models = [("", "candidate"), (".before", before), (".baseline", baseline.NAME)]
+    rows = [
+        {
+            "set": titles.get(c.set, c.set),
+            "model": name,
+            "numbers": [metrics.get(f"{c.set}.{value}{end}") for value in ("exact", "macro_f1", "ece", "nll")],
+        }
+        for c in verdict.comparisons
+        for end, name in models
+    ]
+    largest = max(verdict.comparisons, key=lambda c: c.examples).set
+    named = {"candidate": "candidate", BASELINE: baseline.NAME}
+    charted = [
+        {
+            "name": named.get(model, before),
+            "chart": charts.reliability([(b["confidence"], b["accuracy"], b["rows"]) for b in of[largest]["bins"]]),
+        }
+        for model, of in believed.items()
+        if largest in of
+    ]
+    return {"baseline": baseline.NAME, "rows": rows, "charts": charted, "on": titles.get(largest, largest)}
 
 
 def _losses(reports: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from components import layout
-from components.evaluation.metrics import metric_of, summary, value_of
+from components.evaluation.baseline import Answered
+from components.evaluation.calibration import Calibration, calibration
+from components.evaluation.metrics import macro_f1, metric_of, summary, value_of
 from components.evaluation.verdict import SetResult
 from components.files import replacing_folder, write_json, write_rows, write_text
 from components.schema import Record, Score, Verdict
@@ -19,6 +21,10 @@ from components.task import Task
 
 if TYPE_CHECKING:
     from components.evaluation.compare import ModelResult
+
+
+BASELINE = "baseline"
+"""In calibration.json and metrics: the linear model that label tasks are held against."""
 
 
 class Result(Score):
@@ -47,12 +53,22 @@ def write(
     after: ModelResult,
     before: ModelResult,
     before_name: str,
+    simple: Sequence[Answered] | None = None,
 ) -> dict[str, float]:
     """Write reports/<task>/evaluation/ and evaluation.json; return the flat metrics.
 
     Everything is a function of the inputs except latency.json, which holds this machine's times.
+
+    Args:
+        simple: a linear model's answers to each set, where the answers are labels.
     """
     metrics = flat_metrics(task, results, after, before)
+    believed = _calibrations(results, after, before, before_name, simple)
+    if simple is not None:
+        metrics |= _simple_metrics(results, simple)
+    for model, end in (("candidate", ""), (before_name, ".before"), (BASELINE, ".baseline")):
+        for name, found in believed.get(model, {}).items():
+            metrics |= {f"{name}.ece{end}": found.ece, f"{name}.nll{end}": found.nll}
     folder = layout.evaluation(task.name)
     with replacing_folder(folder) as temporary:
         write_json(temporary / "verdict.json", verdict)
@@ -68,6 +84,11 @@ def write(
         )
         write_rows(temporary / "moved.jsonl", moved(task, results))
         write_text(temporary / "scores.csv", _scores_csv(verdict))
+        if believed:
+            write_json(
+                temporary / "calibration.json",
+                {m: {s: c.model_dump() for s, c in of.items()} for m, of in believed.items()},
+            )
         write_json(
             temporary / "about.json",
             {
@@ -95,6 +116,40 @@ def flat_metrics(task: Task, results: Sequence[SetResult], after: ModelResult, b
             if r.name in model.perplexity:
                 found[f"{r.name}.perplexity{end}"] = round(model.perplexity[r.name], 4)
         found[f"{r.name}.examples"] = len(r.examples)
+    return found
+
+
+def _calibrations(
+    results: Sequence[SetResult],
+    after: ModelResult,
+    before: ModelResult,
+    before_name: str,
+    simple: Sequence[Answered] | None,
+) -> dict[str, dict[str, Calibration]]:
+    """By model and set, of every model that gives its labels probabilities."""
+    found: dict[str, dict[str, Calibration]] = {}
+    for position, r in enumerate(results):
+        truths = [" ".join(e.answer.split()) for e in r.examples]
+        given = {
+            "candidate": (after.labels, after.probabilities.get(r.name)),
+            before_name: (before.labels, before.probabilities.get(r.name)),
+            BASELINE: (simple[position].labels, simple[position].probabilities) if simple else ((), None),
+        }
+        for model, (labels, rows) in given.items():
+            if rows is not None and (measured := calibration(labels, rows, truths)) is not None:
+                found.setdefault(model, {})[r.name] = measured
+    return found
+
+
+def _simple_metrics(results: Sequence[SetResult], simple: Sequence[Answered]) -> dict[str, float]:
+    """`<set>.exact.baseline` and `<set>.macro_f1.baseline`: what a linear model of the same rows reaches."""
+    found = {}
+    for r, answered in zip(results, simple, strict=True):
+        if r.examples:
+            truths = [" ".join(e.answer.split()) for e in r.examples]
+            right = sum(a == b for a, b in zip(truths, answered.answers, strict=True))
+            found[f"{r.name}.exact.baseline"] = round(right / len(truths), 6)
+            found[f"{r.name}.macro_f1.baseline"] = round(macro_f1(truths, answered.answers), 6)
     return found
 
 

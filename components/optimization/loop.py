@@ -7,6 +7,7 @@ position in a stream: weights, optimizer state and the losses so far are all.
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import os
 import sys
@@ -20,19 +21,19 @@ import numpy as np
 from components.files import replacing
 from components.optimization import replicas
 from components.optimization.checkpoints import Checkpoints
+from components.optimization.memory import peak_megabytes
 from components.optimization.optimizers import rate, set_rate
 from components.optimization.progress import Progress
-from components.stage import StageError
+from components.optimization.watch import Watch
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
+
 B = TypeVar("B")
 Measured: TypeAlias = "tuple[torch.Tensor, int] | tuple[torch.Tensor, int, torch.Tensor]"
 """A batch's mean loss, the tokens seen, and the means of what the plan's `curves` name, if it names any."""
-
-SPIKE_FACTOR, SPIKE_MARGIN, SPIKE_STEPS = 2.0, 2.0, 10
-"""A loss this many times (and nats) above its running mean, for so many steps on end, is no learning."""
 
 
 @dataclass
@@ -43,6 +44,8 @@ class History:
     curves: dict[str, list[float]] = field(default_factory=dict)
     """What the loss measured beside itself, a value a step."""
     heldout: dict[int, float] = field(default_factory=dict)
+    best_step: int | None = None
+    """Where the plan keeps the best: the step whose weights are the result."""
     tokens: int = 0
     seconds: float = 0.0
 
@@ -64,10 +67,18 @@ class Plan(Generic[B]):
     loss: Callable[[torch.nn.Module, B], Measured]
     share: Callable[[B, int, int], tuple[B, float]] | None = None
     replicas: int = 1
+    parts: int = 1
+    """Gradient accumulation: a process's rows of a batch go through the model in so many parts. Needs `share`."""
+    bfloat16: bool = False
+    """Products in bfloat16 by autocast; weights, gradients and optimizer state stay as they are."""
     curves: tuple[str, ...] = ()
     clip: float = 1.0
     heldout: Callable[[torch.nn.Module], float] | None = None
     heldout_every: int = 100
+    keep_best: bool = False
+    """The result is not the last step but the one with the lowest held-out loss."""
+    patience: int | None = None
+    """With `keep_best`: stop after so many held-out losses on end that are no lower than the lowest."""
     log_every: int = 10
     on_log: Callable[[int, dict[str, float]], None] | None = None
     note: str = ""
@@ -90,6 +101,13 @@ def prepare(seed: int, threads: int) -> torch.device:
 
         bars.disable_progress_bar()  # its carriage returns fill a log
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def parts(rows: int, replicas: int, most: int | None) -> int:
+    """In how many parts each of `replicas` processes takes its share of a batch: as few as hold at most `most` rows."""
+    if most is None:
+        return 1
+    return max(1, min(math.ceil(math.ceil(rows / replicas) / most), rows // replicas))
 
 
 def fit(
@@ -120,8 +138,10 @@ def _fit(
     import torch
 
     history, first = History(), 0
+    best: dict[str, torch.Tensor] = {}
     if state is not None:
         history, first = _restore(state, model, optimizers)
+        best = state.get("best", {})
     watch = Watch(plan.section, plan.warmup * plan.steps)
     model.train()
     tells = replicas.rank() == 0
@@ -144,25 +164,37 @@ def _fit(
             progress.step(loss, tokens)
             history.seconds = before + progress.seconds
             done = step + 1
-            if not tells:
-                continue
             if plan.heldout and (done % plan.heldout_every == 0 or done == plan.steps):
-                model.eval()
-                history.heldout[done] = plan.heldout(model)
-                model.train()
+                if tells or plan.keep_best:
+                    history.heldout[done] = _held_out(model, plan)
+                if plan.keep_best and min(history.heldout, key=history.heldout.__getitem__) == done:
+                    history.best_step = done
+                    best = {name: parameter.detach().clone() for name, parameter in _trainable(model).items()}
+            over = plan.patience is not None and _since_best(history) >= plan.patience
+            if not tells:
+                if over:
+                    break
+                continue
             if plan.on_log and (done % plan.log_every == 0 or done == plan.steps):
                 recent = history.losses[-plan.log_every :]
                 values = {"loss": sum(recent) / len(recent), "lr_share": share, "grad_norm": norm}
                 values["tokens_per_second"] = progress.tokens_per_second
+                values |= {"peak_memory_mb": peak_megabytes(), "seconds_left": progress.seconds_left}
                 for name, curve in history.curves.items():
                     values[name] = sum(curve[-plan.log_every :]) / len(curve[-plan.log_every :])
                 if done in history.heldout:
                     values["heldout_loss"] = history.heldout[done]
                 plan.on_log(done, values)
+            if over:
+                log.info("%s: stopped after step %d, step %s was the best", plan.section, done, history.best_step)
+                break
             if checkpoints and done % checkpoints.every == 0 and done < plan.steps:
-                checkpoints.save(_snapshot(model, optimizers, history, done) | {"note": plan.note})
+                checkpoints.save(_snapshot(model, optimizers, history, done) | {"note": plan.note, "best": best})
     finally:
         progress.close()
+    if best:
+        for name, parameter in _trainable(model).items():
+            parameter.data.copy_(best[name])
     model.eval()
     return history
 
@@ -171,52 +203,56 @@ def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, 
     """Gradients of a whole step's mean loss in every process; that loss, the tokens seen, and the curves' values."""
     import torch
 
-    batch, weight = plan.batch(step), 1.0
-    if (count := replicas.count()) > 1:
-        assert plan.share, "a batch that nobody can divide was given to several processes"
-        batch, weight = plan.share(batch, replicas.rank(), count)
+    whole, count = plan.batch(step), replicas.count() * plan.parts
     drawn = np.random.SeedSequence([plan.seed, step, replicas.rank()]).generate_state(1, np.uint64)
     torch.manual_seed(int(drawn[0] >> np.uint64(1)))
-    loss, tokens, *beside = plan.loss(model, batch)
-    (loss * weight).backward()
-    values = [value * weight for value in beside[0].tolist()] if beside else []
-    sums = torch.tensor([loss.item() * weight, tokens, *values], dtype=torch.float32)
+    sums = torch.zeros(2 + len(plan.curves), dtype=torch.float32)
+    for part in range(plan.parts):
+        batch, weight = whole, 1.0
+        if count > 1:
+            assert plan.share, "a batch that nobody can divide was to be divided"
+            batch, weight = plan.share(whole, replicas.rank() * plan.parts + part, count)
+        with torch.autocast(_device(model).type, torch.bfloat16, enabled=plan.bfloat16):
+            loss, tokens, *beside = plan.loss(model, batch)
+        (loss * weight).backward()
+        values = [value * weight for value in beside[0].tolist()] if beside else []
+        sums += torch.tensor([loss.item() * weight, tokens, *values], dtype=torch.float32)
     replicas.sum_up([*(p.grad for p in _trainable(model).values() if p.grad is not None), sums])
     return sums[0].item(), int(sums[1]), sums[2:].tolist()
 
 
-class Watch:
-    """Stops a training that has gone astray."""
+def _held_out(model: torch.nn.Module, plan: Plan[B]) -> float:
+    """The held-out loss, by the first process; where all must act on it, the same number for everybody."""
+    import torch
 
-    def __init__(self, section: str, warmup_steps: float) -> None:
-        self.section, self.warmup_steps = section, warmup_steps
-        self.mean, self.high = math.nan, 0
+    assert plan.heldout
+    value = 0.0
+    if replicas.rank() == 0:
+        model.eval()
+        with torch.autocast(_device(model).type, torch.bfloat16, enabled=plan.bfloat16):
+            value = plan.heldout(model)
+        model.train()
+    if not plan.keep_best:
+        return value
+    told = torch.tensor([value], dtype=torch.float32)
+    replicas.sum_up([told])
+    return told.item()
 
-    def look(self, step: int, loss: float, norm: float) -> None:
-        """Take one step's loss and gradient norm.
 
-        Raises:
-            StageError: one is no number, or the loss has jumped and stays there.
-        """
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise StageError(
-                f"step {step + 1}: the loss is {loss} (gradient norm {norm}); lower {self.section}.lr in params.yaml"
-            )
-        jumped = step > self.warmup_steps and loss > max(SPIKE_FACTOR * self.mean, self.mean + SPIKE_MARGIN)
-        self.high = self.high + 1 if jumped else 0
-        if self.high >= SPIKE_STEPS:
-            raise StageError(
-                f"step {step + 1}: the loss rose from {self.mean:.2f} to {loss:.2f} and stays there; "
-                f"lower {self.section}.lr in params.yaml"
-            )
-        if not jumped:
-            self.mean = loss if math.isnan(self.mean) else 0.95 * self.mean + 0.05 * loss
+def _since_best(history: History) -> int:
+    """How many held-out losses were measured after the lowest one."""
+    return sum(step > (history.best_step or 0) for step in history.heldout)
 
 
 def summary(history: History) -> dict[str, float]:
     """The numbers that every training's metrics.json shares; `loss` is the mean of the last tenth."""
     last = history.losses[-max(1, len(history.losses) // 10) :]
+    held = {} if history.best_step is None else {
+        "best_step": history.best_step,
+        "validation_loss": round(history.heldout[history.best_step], 5),
+    }  # fmt: skip
     return {
+        **held,
         "loss": round(sum(last) / len(last), 5) if last else math.nan,
         "steps": len(history.losses),
         "tokens": history.tokens,
@@ -236,6 +272,10 @@ def write_losses(path: Path, history: History) -> None:
             if history.heldout:
                 row.append(f"{history.heldout[step]:.6f}" if step in history.heldout else "")
             writer.writerow(row)
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 
+from components.optimization.memory import peak_megabytes
+
 log = logging.getLogger(__name__)
 
 LINE_EVERY = 10.0
@@ -30,6 +32,11 @@ class Progress:
         return time.monotonic() - self._started
 
     @property
+    def seconds_left(self) -> float:
+        """At the pace so far."""
+        return self.seconds / max(1, self.done - self._first) * (self.steps - self.done)
+
+    @property
     def tokens_per_second(self) -> float:
         return self._tokens / max(1e-9, self.seconds)
 
@@ -38,14 +45,15 @@ class Progress:
         self.done += 1
         self._tokens += tokens
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s", refresh=False)
+            said = f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s, {peak_megabytes():,.0f} MB"
+            self._bar.set_postfix_str(said, refresh=False)
             self._bar.update()
         elif not self._quiet and (time.monotonic() - self._shown > LINE_EVERY or self.done == self.steps):
             self._shown = time.monotonic()
-            left = self.seconds / max(1, self.done - self._first) * (self.steps - self.done)
             log.info(
-                "%s: step %d of %d, loss %.3f, %s tokens/s, %d:%02d left",
-                self.name, self.done, self.steps, loss, f"{self.tokens_per_second:,.0f}", *divmod(round(left), 60),
+                "%s: step %d of %d, loss %.3f, %s tokens/s, %s MB, %d:%02d left",
+                self.name, self.done, self.steps, loss, f"{self.tokens_per_second:,.0f}", f"{peak_megabytes():,.0f}",
+                *divmod(round(self.seconds_left), 60),
             )  # fmt: skip
 
     def close(self) -> None:

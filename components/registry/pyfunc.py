@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components import label_head
 from components.schema import Message
 
 
 class Answers:
-    """Greedy answers of one version."""
+    """Greedy answers of one version, or its likeliest labels."""
 
     def __init__(self, base: Path, adapter: Path, max_new_tokens: int = 256) -> None:
         from components.evaluation.compare import version_tokenizer
@@ -25,6 +26,7 @@ class Answers:
         self.max_new_tokens = max_new_tokens
         self.tokenizer = version_tokenizer(base, adapter)
         self.model = load_merged(base, adapter)
+        self.head = label_head.read(adapter) if label_head.there(adapter) else None
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[str]:
         """One answer a row.
@@ -40,6 +42,9 @@ class Answers:
 
         given = params or {}
         prompts = [chat.prompt_ids(self.tokenizer, self._messages(row)) for row in _rows(model_input)]
+        if self.head is not None:
+            chosen = label_head.logprobs(self.model, self.head, prompts, int(given.get("batch_size", 64))).argmax(1)
+            return [self.head.labels[at] for at in chosen.tolist()]
         answers = generate(
             self.model,
             prompts,

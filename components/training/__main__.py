@@ -15,6 +15,7 @@ def main(settings: config.Settings) -> None:
     from components.cores import processes
     from components.optimization import loop, optimizers
     from components.optimization.checkpoints import Checkpoints, digest_of
+    from components.optimization.memory import bfloat16
     from components.training import adapters, methods, objectives
     from components.training.lesson import Given, Session
     from components.training.tracking import Run
@@ -50,6 +51,8 @@ def main(settings: config.Settings) -> None:
         if lesson.fit:
             history = lesson.fit(Session(checkpoints, run.log, run.run_id))
         else:
+            replicas = processes(model, lesson.size, settings.threads) if lesson.share else 1
+            methods.checkpoint_activations(model, wanted.gradient_checkpointing)
             plan = loop.Plan(
                 section="train",
                 steps=lesson.steps,
@@ -58,12 +61,20 @@ def main(settings: config.Settings) -> None:
                 batch=lesson.batch,
                 loss=lesson.loss,
                 share=lesson.share,
-                replicas=processes(model, lesson.size, settings.threads) if lesson.share else 1,
+                replicas=replicas,
+                parts=loop.parts(lesson.size, replicas, wanted.micro_batch_size) if lesson.share else 1,
+                bfloat16=bfloat16(wanted.precision, model),
+                heldout=lesson.heldout,
+                heldout_every=wanted.validation_every,
+                keep_best=lesson.heldout is not None,
+                patience=wanted.patience if lesson.heldout else None,
                 curves=lesson.curves,
                 on_log=run.log,
                 note=run.run_id,
             )
             history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
+            methods.checkpoint_activations(model, False)
+        shown = lesson.metrics(model) if lesson.metrics else {}
         with replacing_folder(layout.adapter(settings.task)) as folder:
             manifest = write_version(
                 folder,
@@ -81,7 +92,7 @@ def main(settings: config.Settings) -> None:
             "examples": lesson.rows,
             "lr": lr,
             "trainable_share": round(methods.trainable_share(model), 5),
-            **(lesson.metrics(model) if lesson.metrics else {}),
+            **shown,
         }
         run.log(len(history.losses), {f"final_{name}": float(value) for name, value in metrics.items()})
     report = layout.training(settings.task)

@@ -148,7 +148,7 @@ def served(model: torch.nn.Module, base: Path, version: Path) -> torch.nn.Module
         return model
     device = next(model.parameters()).device
     full: Any = load_model(base, version, dtype="float32")
-    return full.to(device).eval()  # type: ignore[no-any-return]
+    return full.to(device).eval()
 
 
 def _load(wanted: config.TrainSettings, base: Path) -> PreTrainedModel:

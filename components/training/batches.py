@@ -102,6 +102,12 @@ class Batches:
         return [batches[index] for index in random.permutation(len(batches))]
 
 
+def in_batches(examples: Sequence[Encoded], pad: int, size: int = 32) -> list[Batch]:
+    """Every example once, those of like length together: rows to measure on."""
+    ordered = sorted(examples, key=lambda example: len(example.ids))
+    return [collate(ordered[start : start + size], pad) for start in range(0, len(ordered), size)]
+
+
 def share(batch: Batch, rank: int, count: int) -> tuple[Batch, float]:
     """Every `count`-th row of a batch from `rank` on, and its answer tokens' part of the batch's."""
     own = batch.rows % count == rank

@@ -6,6 +6,8 @@ vocabulary in the thousands that is a large part of a small model's work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
@@ -29,6 +31,14 @@ def completion_loss(model: torch.nn.Module, batch: Batch, fast: bool = True) -> 
     else:
         logits = inner(input_ids=ids, use_cache=False).logits[rows, positions]
     return F.cross_entropy(logits.float(), targets), batch.tokens
+
+
+@torch.no_grad()
+def mean_loss(model: torch.nn.Module, batches: Sequence[Batch], fast: bool) -> float:
+    """Mean loss over all answer tokens of several batches."""
+    answered = [len(batch.targets) for batch in batches]
+    losses = [completion_loss(model, batch, fast)[0].item() for batch in batches]
+    return sum(loss * tokens for loss, tokens in zip(losses, answered, strict=True)) / sum(answered)
 
 
 @torch.no_grad()

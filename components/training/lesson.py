@@ -62,10 +62,13 @@ class Lesson(Generic[B]):
     """Rows of a batch: no more processes than that can share it."""
     share: Callable[[B, int, int], tuple[B, float]] | None = None
     """See `loop.Plan`; None: one process."""
+    heldout: Callable[[torch.nn.Module], float] | None = None
+    """Mean loss on rows that are not taught (`train.validation_rows`): the step where it is lowest is kept."""
     curves: tuple[str, ...] = ()
     """Names of what `loss` measures beside the loss; they go to MLflow and into loss.csv."""
     metrics: Callable[[torch.nn.Module], dict[str, float]] | None = None
-    """What the trained model shows, measured once at the end: for metrics.json, and MLflow as `final_<name>`."""
+    """What the trained model shows, measured once before the version is written (a temperature is fitted here, too):
+    for metrics.json, and MLflow as `final_<name>`."""
     fit: Callable[[Session], History] | None = None
     """Trains in its own way (a trainer of another library, steps that generate), with the same promises."""
 

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import config
+from components import config, label_head
 from components.models import load_model
 from components.stage import StageError
 from components.training.adapters import ADAPTERS, champions_adapter, new_adapter
+from components.training.classifier import Classifier
+from components.training.completion import causal_model
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +64,23 @@ def learning_rate(wanted: config.TrainSettings, model: torch.nn.Module) -> float
     return float(f"{RATES[wanted.method] * (WIDTH / width) ** WIDTH_EXPONENT:.3g}")
 
 
+def checkpoint_activations(model: torch.nn.Module, wanted: bool) -> None:
+    """Keep only each layer's input on the way forward and compute the rest again on the way back, or stop doing so.
+
+    Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, https://arxiv.org/abs/1604.06174.
+
+    Raises:
+        StageError: this architecture cannot.
+    """
+    policy: Any = causal_model(model.policy if isinstance(model, Classifier) else model)
+    if wanted and not policy.supports_gradient_checkpointing:
+        raise StageError(f"train.gradient_checkpointing: {type(policy).__name__} cannot; set it to false")
+    if wanted:
+        policy.gradient_checkpointing_enable({"use_reentrant": False})
+    elif policy.is_gradient_checkpointing:
+        policy.gradient_checkpointing_disable()
+
+
 def freeze_all_but_top(model: PreTrainedModel, top: int) -> None:
     """Train the last `top` layers, the final norm and the head; tied embeddings count as the head.
 
@@ -84,7 +103,11 @@ def freeze_all_but_top(model: PreTrainedModel, top: int) -> None:
 
 
 def save(model: torch.nn.Module, folder: Path) -> None:
-    """Write the adapter, or the whole weights, as one safetensors file with its configuration."""
+    """Write the adapter, or the whole weights, as one safetensors file with its configuration; a label head beside."""
+    if isinstance(model, Classifier):
+        save(model.policy, folder)
+        label_head.write(folder, model.head)
+        return
     saved: Any = model
     if hasattr(model, "peft_config"):
         saved.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)

@@ -18,11 +18,16 @@ from components.stage import StageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
 """Metric values per write: one write a value costs 5 ms each on SQLite."""
+
+
+WATCHED_EVERY = 5.0
+"""Seconds between two looks at the machine."""
 
 
 class Run:
@@ -38,6 +43,7 @@ class Run:
         self._resumed = run_id is not None
         self._waiting: list[Any] = []
         self._client: MlflowClient | None = None
+        self._machine: SystemMetricsMonitor | None = None
 
     def __enter__(self) -> Run:
         uri = config.places().tracking_uri
@@ -72,13 +78,31 @@ class Run:
             )
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Note metric values; they are written in batches."""
+        """Note metric values; they are written in batches. The first ones start MLflow's own watch over the machine:
+
+        it is a thread, and processes that train beside this one are forked before there is anything to note.
+        """
         from mlflow.entities import Metric
 
+        if self._machine is None:
+            self._watch()
         now = int(time.time() * 1000)
         self._waiting += [Metric(key, value, now, step) for key, value in values.items()]
         if len(self._waiting) >= BATCH:
             self.flush()
+
+    def _watch(self) -> None:
+        """CPU, memory and (where its library is there) GPU as `system/…`, every `WATCHED_EVERY` seconds."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+        self._machine = SystemMetricsMonitor(
+            self.run_id,
+            sampling_interval=WATCHED_EVERY,
+            resume_logging=self._resumed,
+            tracking_uri=config.places().tracking_uri,
+        )
+        self._machine.start()
 
     def flush(self) -> None:
         """Write what waits."""
@@ -111,6 +135,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._client
+        if self._machine is not None:
+            self._machine.finish()
         status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
         try:
             self.flush()

@@ -14,6 +14,7 @@ from components.models import Manifest, read_base, tensor_hash
 from components.schema import Example
 from components.task import Task
 from components.training import adapters, methods
+from components.training.classifier import Classifier
 
 if TYPE_CHECKING:
     import torch
@@ -64,9 +65,10 @@ def write_version(
     values = manifest.model_dump(mode="json", by_alias=True)
     write_text(folder / "manifest.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     room = [min(GOLDEN_TOKENS, context - len(chat.prompt_ids(tokenizer, example.prompt))) for example in prompts]
-    answers = adapters.served(model, base, folder)
+    head = model.head if isinstance(model, Classifier) else None
+    answers = adapters.served(model.policy if isinstance(model, Classifier) else model, base, folder)
     asked = zip(prompts, room, strict=True)
-    golden.write(folder, [golden.make(answers, tokenizer, example.prompt, tokens) for example, tokens in asked])
+    golden.write(folder, [golden.make(answers, tokenizer, example.prompt, tokens, head) for example, tokens in asked])
     return manifest
 
 

@@ -91,6 +91,7 @@ async def ask(runtime: Runtime, body: ChatRequest, served: Served) -> Conversati
     messages = served.with_system(sent)
     wanted = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     helped = runtime.versions.helps(body.model) and not any(message.role == "system" for message in sent)
+    helped = helped and not served.has_labels  # asked as it was taught, and its labels are all it can say
     plan = await planned(runtime, served, messages, body, wanted) if helped else Plan(messages)
     prompt = await asyncio.to_thread(served.prompt_ids, plan.prompt)
     most = room(served, prompt, wanted, "messages")
@@ -106,6 +107,8 @@ async def ask(runtime: Runtime, body: ChatRequest, served: Served) -> Conversati
         grammar=form.grammar,
         schema=form.schema,
     )
+    if served.has_labels and "temperature" not in body.model_fields_set:
+        how = replace(how, temperature=0.0)  # the likeliest label, unless the client wants one drawn
     if plan.temperature is not None and "temperature" not in body.model_fields_set:
         how = replace(how, temperature=plan.temperature)
     completion = new_id("chatcmpl")

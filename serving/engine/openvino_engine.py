@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import golden, models
+from components import golden, label_head, models
 from components.models import ModelError
 from serving.engine import gguf, proof
 from serving.engine.grammar import Constraint, Grammars
@@ -143,6 +143,8 @@ class OpenVinoEngine:
         from serving.engine.torch_engine import load_version_tokenizer
 
         models.check_adapter(self.base, folder)
+        if label_head.there(folder):
+            raise models.ModelError("it answers by a label head, which openvino's pipelines do not have")
         self._load(name, folder, load_version_tokenizer(folder))
         parity = self.prove(name, golden.read(folder), timeout=60.0)
         if not parity.holds:

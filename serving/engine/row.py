@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from serving.engine.detokenize import Detokenizer
-from serving.engine.interface import Delta, EngineError, Finished, FinishReason, Request, TokenLogprob
+from serving.engine.interface import UNKNOWN, Delta, EngineError, Finished, FinishReason, Request, TokenLogprob
 from serving.engine.stop import StopMatcher
 
 if TYPE_CHECKING:
@@ -86,6 +86,15 @@ class Row:
             self._finish("stop")
         elif len(self.ids) >= self.sampling.max_tokens:
             self._finish("length")
+
+    def answer(self, text: str, logprob: TokenLogprob) -> None:
+        """End the row with an answer that is there at once."""
+        self.request.first_token = time.monotonic()
+        self.done = True
+        tokens = () if self.sampling.top_logprobs is None else (logprob,)
+        if self.request.stream:
+            self._emit(self.request, Delta(text, tokens))
+        self._emit(self.request, Finished(text, "stop", (UNKNOWN,), tokens))
 
     def end_early(self) -> bool:
         """End the row if its client has gone or its time is up."""

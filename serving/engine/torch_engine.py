@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from components import models
+from components import label_head, models
 from components.chat import end_of_turn_id
 from components.models import ModelError
-from serving.engine import proof
+from serving.engine import labels, proof
 from serving.engine.grammar import Grammars
 from serving.engine.interface import (
     BASE,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from components.golden import GoldenPrompt
+    from components.label_head import LabelHead
 
 log = logging.getLogger("saqia.engine")
 T = TypeVar("T")
@@ -63,6 +64,8 @@ class Loaded:
         self.users = 0
         """Requests queued or running; a version that is leaving goes when this is zero."""
         self.leaving = False
+        self.head: LabelHead | None = None
+        """What answers in place of generated tokens, where the version has one."""
         self._grammars: Grammars | None = None
 
     def grammars(self) -> Grammars:
@@ -119,7 +122,11 @@ class TorchEngine:
             raise ModelError(f"version {name} is loaded already")
         models.check_adapter(self.base, folder)
         tokenizer = load_version_tokenizer(folder)
-        if not merged and mixable(folder):
+        if label_head.there(folder):
+            head = label_head.read(folder)
+            lane = Lane(self._place(load_merged(self.base, folder)), name)
+            self._on_engine_thread(lambda: self._add_lane(name, lane, tokenizer, head.to(lane.device)))
+        elif not merged and mixable(folder):
             self._on_engine_thread(lambda: self._add_shared(name, folder, tokenizer))
         else:
             lane = Lane(self._place(load_merged(self.base, folder)), name, self.prefixes)
@@ -137,6 +144,8 @@ class TorchEngine:
                 raise Stopping("the service is shutting down")
             if loaded is None or loaded.leaving:
                 raise Unloaded(f"version {request.model} is not loaded")
+            if loaded.head is not None and (refusal := labels.refusal(request)) is not None:
+                raise refusal
             if len(self._waiting) >= self._max_queue:
                 raise QueueFull(len(self._waiting), self._pace.retry_after(self._max_queue, self._max_batch))
             constraint = loaded.grammars().start(request.sampling.grammar) if request.sampling.grammar else None
@@ -186,10 +195,17 @@ class TorchEngine:
             return EngineState(len(self._waiting), sum(by_model.values()), by_model, self._steps, self._tokens)
 
     def prove(self, name: str, prompts: Sequence[GoldenPrompt], timeout: float) -> Parity:
-        """Log-probabilities of the golden answers, within `golden.TOLERANCE`."""
+        """Log-probabilities of the golden answers (or labels), within `golden.TOLERANCE`."""
+        loaded = self._loaded.get(name)
+        if loaded is not None and loaded.head is not None:
+            head, lane = loaded.head, loaded.lane
+            return self._on_engine_thread(lambda: labels.prove(lane.model, head, prompts))
         return proof.by_logprobs(self, name, prompts, timeout)
 
     def answers_by(self, name: str) -> str:
+        loaded = self._loaded.get(name)
+        if loaded is not None and loaded.head is not None:
+            return f"torch on {self._device}, by a label head"
         return f"torch on {self._device}" + (f"; {self.note}" if self.note else "")
 
     def close(self, drain_seconds: float) -> None:
@@ -241,7 +257,11 @@ class TorchEngine:
                     joining.setdefault(id(lane), (lane, []))[1].append(row)
                 self._waiting.popleft()
         for lane, rows in joining.values():
-            self._guarded(lane, rows, lambda lane=lane, rows=rows: lane.admit(rows))  # type: ignore[misc]
+            head = self._loaded[rows[0].request.model].head
+            if head is not None:
+                self._guarded(lane, rows, lambda lane=lane, rows=rows, head=head: labels.answer(lane.model, head, rows))  # type: ignore[misc]
+            else:
+                self._guarded(lane, rows, lambda lane=lane, rows=rows: lane.admit(rows))  # type: ignore[misc]
 
     def _guarded(self, lane: Lane, rows: list[Row], action: Callable[[], Any]) -> None:
         """Run a forward pass; if it fails, its requests fail and the engine goes on."""
@@ -277,10 +297,14 @@ class TorchEngine:
         with self._wake:
             self._loaded[name] = Loaded(self._shared, tokenizer)
 
-    def _add_lane(self, name: str, lane: Lane, tokenizer: PreTrainedTokenizerBase) -> None:
+    def _add_lane(
+        self, name: str, lane: Lane, tokenizer: PreTrainedTokenizerBase, head: LabelHead | None = None
+    ) -> None:
+        loaded = Loaded(lane, tokenizer)
+        loaded.head = head
         with self._wake:
             self._lanes.append(lane)
-            self._loaded[name] = Loaded(lane, tokenizer)
+            self._loaded[name] = loaded
 
     def _mark_leaving(self, name: str) -> None:
         if name in self._loaded:

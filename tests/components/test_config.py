@@ -36,7 +36,7 @@ def test_the_shipped_params_spell_out_every_key() -> None:
         ({"tarin": {}}, ["tarin", "not a known key", "train"]),
         ({"train": {"lr": -1}}, ["train.lr", "-1", "greater than 0"]),
         ({"train": {"lora": {"r": 0}}}, ["train.lora.r", "greater than or equal to 1"]),
-        ({"train": {"method": "magic"}}, ["train.method", "magic", "'lora', 'full' or 'freeze'"]),
+        ({"train": {"method": "magic"}}, ["train.method", "magic", "'lora', 'qlora', 'full' or 'freeze'"]),
         ({"task": "../x"}, ["task", "../x"]),
         ({"turn": {"snapshots": [{"through": 3, "sha256": "short"}]}}, ["turn.snapshots.0.sha256"]),
         ({"promotion": {"approval": "maybe"}}, ["promotion.approval", "'none' or 'human'"]),

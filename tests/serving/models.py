@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as bpe
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from components import chat, golden, models
+from components import chat, golden, label_head, models
 from components.schema import Message
 
 TEXT = [
@@ -106,6 +106,19 @@ def make_full_version(folder: Path, base: Path, seed: int, **manifest: Any) -> P
     return folder
 
 
+def make_label_version(folder: Path, base: Path, seed: int, labels: tuple[str, ...], **manifest: Any) -> Path:
+    """A LoRA version that answers by a random label head (train.objective: classify)."""
+    make_version(folder, base, seed)
+    width = models.load_model(base).config.hidden_size
+    label_head.write(
+        folder, label_head.LabelHead(labels, torch.randn(len(labels), width), torch.randn(len(labels)), 2.0)
+    )
+    adapted, tokenizer = models.load_model(base, None), models.load_tokenizer(base)
+    adapted = PeftModel.from_pretrained(adapted, str(folder)).eval()
+    finish_version(folder, base, adapted, tokenizer, method="lora", **{"answer": "label", **manifest})
+    return folder
+
+
 def finish_version(folder: Path, base: Path, model: Any, tokenizer: Any, *, method: str, **manifest: Any) -> None:
     """Tokenizer, template, golden prompts and manifest as the training side writes them."""
     tokenizer.save_pretrained(folder)
@@ -124,7 +137,8 @@ def finish_version(folder: Path, base: Path, model: Any, tokenizer: Any, *, meth
     prompts = []
     for text in ("My head hurts.", "the quick brown fox"):
         messages = (Message(role="system", content=SYSTEM), Message(role="user", content=text))
-        prompts.append(golden.make(model, tokenizer, messages, max_new_tokens=24))
+        head = label_head.read(folder) if label_head.there(folder) else None
+        prompts.append(golden.make(model, tokenizer, messages, 24, head))
     golden.write(folder, prompts)
 
 

@@ -15,4 +15,8 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import sft
 
             return sft.OBJECTIVE
+        case "classify":
+            from components.training.objectives import classify
+
+            return classify.OBJECTIVE
     assert_never(name)

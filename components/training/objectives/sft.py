@@ -7,8 +7,9 @@ from pathlib import Path
 from components import config, layout
 from components.files import read_rows
 from components.schema import Example
-from components.training.batches import Batch, Batches, encode, share
-from components.training.completion import completion_loss, head_is_separable
+from components.training.batches import Batch, Batches, encode, in_batches, share
+from components.training.completion import completion_loss, head_is_separable, mean_loss
+from components.training.heldout import kept_out
 from components.training.lesson import Given, Lesson, Objective
 from components.training.mixture import mixed
 
@@ -28,12 +29,15 @@ def prepare(given: Given) -> Lesson[Batch]:
     settings, wanted = given.settings, given.settings.train
     (train,) = inputs(settings)
     examples = read_rows(train, Example)
-    encoded = encode(given.tokenizer, mixed(examples, wanted.feedback_share), settings.model.context)
-    assert isinstance(given.tokenizer.pad_token_id, int)
-    batches = Batches(encoded, wanted.batch_size, settings.seed, given.tokenizer.pad_token_id)
+    taught, watched = kept_out(examples, wanted.validation_rows, settings.seed)
+    encoded = encode(given.tokenizer, mixed(taught, wanted.feedback_share), settings.model.context)
+    pad = given.tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    batches = Batches(encoded, wanted.batch_size, settings.seed, pad)
     fast = head_is_separable(given.model, batches.step(0))
-    taught = settings.model.base == "local" and settings.corpus.task == settings.task
-    steps = wanted.first_steps or wanted.steps if taught and not given.has_champion else wanted.steps
+    known = settings.model.base == "local" and settings.corpus.task == settings.task
+    steps = wanted.first_steps or wanted.steps if known and not given.has_champion else wanted.steps
+    held = in_batches(encode(given.tokenizer, watched, settings.model.context), pad) if watched else []
     return Lesson(
         rows=len(examples),
         prompts=examples,
@@ -43,6 +47,7 @@ def prepare(given: Given) -> Lesson[Batch]:
         loss=lambda model, batch: completion_loss(model, batch, fast),
         size=batches.size,
         share=share,
+        heldout=(lambda model: mean_loss(model, held, fast)) if held else None,
     )
 
 

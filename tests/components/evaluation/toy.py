@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from components import chat, layout
 from components.config import TrainSettings
 from components.files import write_json, write_rows
-from components.models import BaseReference, load_model, load_tokenizer, read_base, tensor_hash
+from components.models import BaseReference, load_model, load_tokenizer, tensor_hash
 from components.schema import Example, Message
 from components.task import Task
 from components.training.version import write_version
@@ -174,7 +174,7 @@ def write_adapter(
         model,
         load_tokenizer(base),
         task,
-        read_base(base),
+        base,
         TrainSettings(),
         examples[:2],
         64,

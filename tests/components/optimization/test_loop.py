@@ -131,3 +131,80 @@ def test_losses_are_written_with_the_heldout_loss_where_it_was_measured(tmp_path
     assert sorted(logged) == [3, 6]
     assert logged[6]["heldout_loss"] == 0.5
     assert history.tokens == 24
+
+
+def _share(batch: torch.Tensor, rank: int, count: int) -> tuple[torch.Tensor, float]:
+    return batch[rank::count], len(batch[rank::count]) / len(batch)
+
+
+def test_gradient_accumulation_ends_where_the_whole_batch_ends_but_for_rounding() -> None:
+    def trained(parts: int) -> tuple[list[float], int, list[torch.Tensor]]:
+        torch.manual_seed(1)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        plan = _plan(12, share=_share, parts=parts)
+        history = loop.fit(model, optimizers.adamw(model, 0.05), plan)
+        return history.losses, history.tokens, [parameter.detach() for parameter in model.parameters()]
+
+    losses, tokens, weights = trained(1)
+    for parts in (2, 3, 4):
+        found, seen, others = trained(parts)
+        assert seen == tokens
+        assert found == pytest.approx(losses, rel=1e-4)
+        for one, other in zip(weights, others, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "replicas", "most", "parts"),
+    [(16, 1, None, 1), (16, 1, 4, 4), (16, 2, 4, 2), (16, 2, 3, 3), (5, 2, 1, 2), (3, 1, 8, 1)],
+)
+def test_a_batch_is_divided_into_as_few_parts_as_fit(rows: int, replicas: int, most: int | None, parts: int) -> None:
+    assert loop.parts(rows, replicas, most) == parts
+    assert replicas * parts <= max(rows, replicas)
+
+
+def _watched(patience: int | None, checkpoints: Checkpoints | None = None, killed_at: int | None = None) -> tuple[
+    loop.History, list[torch.Tensor], dict[int, list[torch.Tensor]]
+]:  # fmt: skip
+    """Trained with a held-out loss that falls until step 6 and then rises; the weights at every look, too."""
+    model, seen = _model(), dict[int, list[torch.Tensor]]()
+    looks = {2: 3.0, 4: 2.0, 6: 1.0, 8: 1.5, 10: 1.0, 12: 2.0, 14: 5.0, 16: 6.0}
+
+    def batch(step: int) -> torch.Tensor:
+        if step == killed_at:
+            raise _Killed
+        if step % 2 == 0:
+            seen[step] = [parameter.detach().clone() for parameter in model.parameters()]
+        step_now.append(step)
+        return _batch(step)
+
+    step_now: list[int] = []
+    plan = _plan(
+        16, batch=batch, heldout=lambda _: looks[step_now[-1] + 1], heldout_every=2, keep_best=True, patience=patience
+    )
+    history = loop.fit(model, optimizers.muon(model, 0.05), plan, checkpoints)
+    return history, [parameter.detach() for parameter in model.parameters()], seen
+
+
+def test_the_best_step_is_the_result_and_patience_ends_the_training() -> None:
+    history, weights, seen = _watched(patience=3)
+    assert (history.best_step, len(history.losses)) == (6, 12)
+    assert loop.summary(history)["best_step"] == 6
+    assert loop.summary(history)["validation_loss"] == 1.0
+    to_the_end, same, _ = _watched(patience=None)
+    assert (to_the_end.best_step, len(to_the_end.losses)) == (6, 16)
+    for one, other, then in zip(weights, same, seen[6], strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one, then)
+
+
+@pytest.mark.parametrize("killed_at", [5, 7, 9, 11])
+def test_killed_while_it_waits_for_a_better_step_it_ends_at_the_same_bits(killed_at: int, tmp_path: Path) -> None:
+    unkilled, weights, _ = _watched(patience=3)
+    checkpoints = Checkpoints("a", every=3, home=tmp_path)
+    with pytest.raises(_Killed):
+        _watched(3, checkpoints, killed_at)
+    resumed, again, _ = _watched(3, checkpoints)
+    assert (resumed.best_step, resumed.losses) == (unkilled.best_step, unkilled.losses)
+    for one, other in zip(weights, again, strict=True):
+        assert torch.equal(one, other)
