@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -158,18 +159,22 @@ def _wheel(terminal: Terminal, servers: Servers, task: Task, diary: object) -> N
                 )
             terminal.console.print(f"    {thumbs} thumbs up, {corrections} corrections, all by simulated people")
     _must(follow(terminal, "improve", task.name, "saqia demo: the simulated people's corrections"))
-    after = registry.champion(task.name)
-    assert after is not None
+    champion, canary = registry.champion(task.name), registry.canary(task.name)
+    assert champion is not None
+    after = canary or champion
+    asked_as = f"{task.name}@canary" if canary else None  # the task's own name would reach a share of it only
     fresh = people.traffic(places, task, "new")[:FRESH]
     if len(diary.asked("after", after.version)) < len(examples) or len(diary.asked("fresh", after.version)) < len(
         fresh
     ):
+        who = f"version {after.version}" + (", the canary" if canary else "")
         with terminal.running("The same messages again"):
-            with terminal.step(f"the running service answers with version {after.version}"):
-                servers.service_now(after.version)
+            with terminal.step(f"the running service answers with {who}"):
+                servers.service_now(champion.version)
             with terminal.step(f"send the same {len(examples)} messages, and {len(fresh)} fresh ones"):
-                people.ask(places, task, examples, "after", after.version, diary, lambda t: terminal.line("traffic", t))
-                people.ask(places, task, fresh, "fresh", after.version, diary, lambda t: terminal.line("traffic", t))
+                for rows, round in ((examples, "after"), (fresh, "fresh")):
+                    say = partial(terminal.line, "traffic")
+                    people.ask(places, task, rows, round, after.version, diary, say, asked_as)
 
 
 def _must(state: object) -> None:
@@ -205,10 +210,13 @@ def show_result(console: Console, places: Places, task: Task, diary: object) -> 
     shares = {round: f"{sum(r.right for r in rows)} of {len(rows)} right" for round, rows in asked.items() if rows}
     console.print(f"\nOver HTTP, the same messages before: {shares.get('before')}; after: {shares.get('after')}")
     console.print(f"Fresh messages of those kinds, corrected by nobody, after: {shares.get('fresh')}")
-    colour = "green" if turns[-1].decision == "promoted" else "red"
-    console.print(f"\n[bold {colour}]Version {version.version} {turns[-1].decision}.[/]")
+    decision = turns[-1].decision
+    colour = {"promoted": "green", "canary": "yellow"}.get(str(decision), "red")
+    console.print(f"\n[bold {colour}]Version {version.version} {decision}.[/]")
     for reason in version.verdict.reasons:
         console.print(f"  {reason}", markup=False)
+    if decision == "canary":
+        console.print(f"  {version.history[-1]}", markup=False)
     console.print(f"  [yellow]{SIMULATED}[/]")
     page = report_page(service.reports_folder(places, task.name) / f"version-{version.version}")
     if page:

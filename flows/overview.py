@@ -75,9 +75,12 @@ def show(root: Path, places: Places, task: str | None) -> None:
         counts = ", ".join(f"{n} {KINDS[kind][n != 1]}" for kind, n in waiting.items() if n)
         limit = config.load(root / "params.yaml").improve.corrections
         console.print(f"  feedback    {counts or 'none'} waiting (a turn starts at {limit} corrections)")
+        since = {v.version: v.history[-1] for v in registry.versions(name) if v.history and "canary" not in v.aliases}
         for turn in store.turns(name)[-5:]:
             ended = f"version {turn.version}, {turn.decision}" if turn.state == "closed" else turn.state
-            console.print(f"  turn {turn.number:<6} {ended}")
+            if turn.decision == "canary" and (became := since.get(str(turn.version))):
+                ended += f"; {became}"
+            console.print(f"  turn {turn.number:<6} {ended}", markup=False, soft_wrap=True)
 
 
 def list_versions(root: Path, places: Places, task: str | None) -> None:

@@ -96,8 +96,11 @@ def ask(
     version: str,
     diary: Diary,
     tell: Callable[[str], None] = lambda _: None,
+    model: str | None = None,
 ) -> list[Asked]:
     """Send the messages that this round has not sent to `version` yet, many at once; return the whole round in order.
+
+    `model` is the name by which `version` is asked, where that is not the task's.
 
     Raises:
         StageError: the service answers with an error; its message is passed on.
@@ -109,7 +112,7 @@ def ask(
 
     async def one(client: httpx.AsyncClient, number: int, example: Example) -> None:
         body = {
-            "model": task.name,
+            "model": model or task.name,
             "messages": [m.model_dump() for m in example.prompt],
             "temperature": 0,
             "user": f"simulated-patient-{number % PATIENTS + 1}",
@@ -123,7 +126,7 @@ def ask(
             round=round,
             example_id=example.id,
             completion_id=completion["id"],
-            version=version,
+            version=answer.headers["x-saqia-version"],
             answer=text,
             right=is_right(task, example, text),
         )

@@ -18,10 +18,11 @@ _started: tuple[str, subprocess.Popen[bytes]] | None = None
 def start(env: Mapping[str, str] | None = None) -> None:
     """Begin to import what stages need, beside whatever else there is to do; again, it does nothing.
 
+    Nor where the environment names one already, which whoever started this process runs for several.
     It ends with this process, and with the thread that calls this: call it from the main one.
     """
     global _started
-    if _started is not None and _started[1].poll() is None:
+    if os.environ.get(VARIABLE) or (_started is not None and _started[1].poll() is None):
         return
     name = f"saqia-{uuid.uuid4().hex}"
     process = subprocess.Popen(

@@ -1,4 +1,7 @@
-"""The whole wheel, driven as a user drives it. The tests share one project and build on each other, in order."""
+"""The whole wheel, driven as a user drives it. The tests share one project and build on each other, in order.
+
+Choosing one (`-k`) runs those before it, too: conftest.py.
+"""
 
 from __future__ import annotations
 
@@ -100,8 +103,16 @@ def test_a_demo_killed_in_the_middle_of_training_leaves_no_stage_behind(project:
     until(lambda: not any("components." in line for line in left_over(project)), "its stages end with it", 60)
 
 
-def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_model(project: Project) -> None:
-    output = project.saqia("demo")
+@pytest.fixture(scope="module")
+def told() -> dict[str, str]:
+    """What a command printed, for the tests after it."""
+    return {}
+
+
+def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_model(
+    project: Project, told: dict[str, str]
+) -> None:
+    output = told["demo"] = project.saqia("demo")
     first = stages(output, "build")
     assert {name for name, mark in first.items() if mark == "✓"} == {"train", "evaluate"}
     assert {first[name] for name in ("corpus", "pretrain", "instruct", "validate")} == {"="}
@@ -115,10 +126,11 @@ def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_mode
     assert not left_over(project)
 
 
-def test_a_second_demo_does_nothing_twice_and_shows_the_same(project: Project) -> None:
+def test_a_second_demo_does_nothing_twice_and_shows_the_same(project: Project, told: dict[str, str]) -> None:
     before = counts(project)
-    first, second = project.saqia("demo"), project.saqia("demo")
-    assert set(stages(first, "build").values()) == {"="}
+    first = told.get("demo") or project.saqia("demo")
+    second = project.saqia("demo")
+    assert set(stages(second, "build").values()) == {"="}
     assert table(first) == table(second)
     assert "Version 2 promoted." in second
     assert counts(project) == before
@@ -180,17 +192,49 @@ def runs(project: Project, flow: str, after: float) -> list[dict[str, Any]]:
     return [r for r in found if time.mktime(time.strptime(r["created"][:19], "%Y-%m-%dT%H:%M:%S")) >= after]
 
 
+REFUND = "refund"
+"""The later subject, as its answer is written."""
+
+
+def ask(client: httpx.Client, rng: random.Random, user: str) -> httpx.Response:
+    """A message of the later subject; any error fails the test."""
+    text = generator.message(rng, generator.LATER[REFUND])
+    body = {"model": "parcels", "temperature": 0, "user": user, "messages": [{"role": "user", "content": text}]}
+    return client.post("/v1/chat/completions", json=body).raise_for_status()
+
+
 def ask_and_correct(project: Project, count: int, seed: str) -> None:
     """A person meets messages of the later subject and writes the right answer."""
     rng = random.Random(seed)
     with httpx.Client(base_url=project.url("SAQIA_PORT"), timeout=60) as client:
         for number in range(count):
-            subject = next(iter(generator.LATER))
-            text = generator.message(rng, generator.LATER[subject])
-            body = {"model": "parcels", "temperature": 0, "messages": [{"role": "user", "content": text}]}
-            answered = client.post("/v1/chat/completions", json=body).raise_for_status().json()
-            said = {"completion_id": answered["id"], "rater": f"person-{number % 4}", "correction": subject}
+            answered = ask(client, rng, f"user-{number}").json()
+            said = {"completion_id": answered["id"], "rater": f"person-{number % 4}", "correction": REFUND}
             client.post("/v1/feedback", json=said).raise_for_status()
+
+
+def canary(project: Project) -> str | None:
+    """The version that the running service tries on a share of the users."""
+    told = httpx.get(project.url("SAQIA_PORT") + "/readyz", timeout=30).json()["canary"]
+    return None if told is None else str(told["version"])
+
+
+def judged_by_people(project: Project, seed: str) -> dict[str, set[str]]:
+    """Users ask in turn and say what they think of the answer, until the trial is over; the versions each one met."""
+    rng = random.Random(seed)
+    met: dict[str, set[str]] = {}
+    with httpx.Client(base_url=project.url("SAQIA_PORT"), timeout=60) as client:
+        for number in range(500):
+            user = f"user-{number % 20}"
+            answered = ask(client, rng, user)
+            thumb = "up" if answered.json()["choices"][0]["message"]["content"] == REFUND else "down"
+            client.post(
+                "/v1/feedback", json={"completion_id": answered.json()["id"], "thumb": thumb}
+            ).raise_for_status()
+            if canary(project) is None:
+                break
+            met.setdefault(user, set()).add(answered.headers["x-saqia-version"])
+    return met
 
 
 def test_up_shows_every_page_and_status_tells_what_runs(stack: Project) -> None:
@@ -236,9 +280,13 @@ def test_corrections_start_a_turn_with_its_reason_and_a_closed_gate_keeps_the_ch
     assert f"{CORRECTIONS} correction" in stack.saqia("status")
 
 
-def test_a_person_approves_a_turn_in_prefect_and_the_running_service_takes_it_up(stack: Project) -> None:
+def test_a_person_approves_a_turn_in_prefect_and_its_version_becomes_the_canary(stack: Project) -> None:
     quality = yaml.safe_load((stack.root / "params.yaml").read_text())["quality"]
-    stack.set_params(quality={**quality, "max_feedback_share": 0.6}, promotion={"approval": "human"})
+    stack.set_params(
+        quality={**quality, "max_feedback_share": 0.6},
+        promotion={"approval": "human"},
+        serving={"canary": {"share": 0.5}},
+    )
     deployment = next(d for d in prefect(stack, "/deployments/filter") if d["name"] == "improve")
     made = prefect(
         stack,
@@ -259,11 +307,31 @@ def test_a_person_approves_a_turn_in_prefect_and_the_running_service_takes_it_up
     )
     assert resumed["status"] == "ACCEPT", resumed
     done = until(lambda: (r := state())["state_type"] in ("FAILED", "COMPLETED", "CRASHED") and r, "its end")
-    assert done["state_name"] == "Promoted", done["state"]["message"]
-    assert "the service answers with version 3" in done["state"]["message"]
-    ready = httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()
-    assert ready["version"] == "3"
+    assert done["state_name"] == "Canary", done["state"]["message"]
+    assert "version 3 canary" in done["state"]["message"]
+    assert "it answers 50% of the users" in done["state"]["message"]
     assert "Ada" in stack.saqia("report", "3")
+
+
+def test_a_better_canary_is_promoted_by_what_people_say_of_it(stack: Project) -> None:
+    process = (stack.home / "run" / "service.json").read_text()
+    until(lambda: canary(stack) == "3", "the service has taken the canary up")
+    met = judged_by_people(stack, "better")
+    assert {"2", "3"} == {version for versions in met.values() for version in versions}
+    assert {len(versions) for versions in met.values()} == {1}, "each user stays with one version"
+    ready = stack.url("SAQIA_PORT") + "/readyz"
+    until(lambda: httpx.get(ready, timeout=30).json()["version"] == "3", "everybody is answered by it")
+    assert (stack.home / "run" / "service.json").read_text() == process, "no restart"
+    assert "promoted by its canary: it fails less often" in stack.saqia("status")
+
+
+def test_a_worse_canary_is_withdrawn_by_what_people_say_of_it(stack: Project) -> None:
+    assert "version 1 is the canary, for 50% of the users" in stack.saqia("canary", "1", "--share", "0.5")
+    until(lambda: canary(stack) == "1", "the service has taken the canary up")
+    met = judged_by_people(stack, "worse")
+    assert {"1", "3"} == {version for versions in met.values() for version in versions}
+    assert httpx.get(stack.url("SAQIA_PORT") + "/readyz", timeout=30).json()["version"] == "3"
+    assert "withdrawn as canary: it fails more often" in stack.saqia("report", "1")
 
 
 def test_a_rollback_reaches_the_running_service(stack: Project) -> None:
