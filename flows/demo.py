@@ -172,9 +172,9 @@ def _wheel(terminal: Terminal, servers: Servers, task: Task, diary: object) -> N
             with terminal.step(f"the running service answers with {who}"):
                 servers.service_now(champion.version)
             with terminal.step(f"send the same {len(examples)} messages, and {len(fresh)} fresh ones"):
-                for rows, round in ((examples, "after"), (fresh, "fresh")):
+                for messages, round in ((examples, "after"), (fresh, "fresh")):
                     say = partial(terminal.line, "traffic")
-                    people.ask(places, task, rows, round, after.version, diary, say, asked_as)
+                    people.ask(places, task, messages, round, after.version, diary, say, asked_as)
 
 
 def _must(state: object) -> None:

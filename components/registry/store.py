@@ -178,8 +178,8 @@ def experiment(name: str) -> str:
     return str(found.experiment_id)
 
 
-def download(uri: str, into: Path | None = None) -> Path:
-    """A local folder with the artifacts of `uri`; without `into`, artifacts on this machine are not copied.
+def download(uri: str) -> Path:
+    """A local folder with the artifacts of `uri`; those that are on this machine are not copied.
 
     Raises:
         RegistryError: they are gone or cannot be reached.
@@ -190,17 +190,26 @@ def download(uri: str, into: Path | None = None) -> Path:
 
     try:
         with database_errors(tracking_uri()):
-            found = download_artifacts(
-                artifact_uri=uri,
-                dst_path=str(into) if into else None,
-                tracking_uri=tracking_uri(),
-                registry_uri=tracking_uri(),
-            )
+            return Path(download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri(), registry_uri=tracking_uri()))
     except (MlflowException, OSError) as error:
+        if (moved := _beside_the_store(uri)) is not None:
+            return moved
         raise RegistryError(
             f"the artifacts of {uri} cannot be fetched from {tracking_uri()}: {str(error).splitlines()[0]}"
         ) from None
-    return Path(found)
+
+
+def _beside_the_store(uri: str) -> Path | None:
+    """A model's artifacts where its SQLite store is now.
+
+    MLflow records absolute places, which are no more once the folder was moved or is mounted into a container.
+    """
+    folder, name = _sqlite_folder(tracking_uri()), uri.removeprefix("models:/")
+    if folder is None:
+        return None
+    if "/" in name:
+        name = str(client().get_model_version(*name.split("/")).source).removeprefix("models:/")
+    return next(folder.glob(f"artifacts/*/models/{name}/artifacts"), None)
 
 
 def _sqlite_folder(uri: str) -> Path | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components.preloaded import VARIABLE
 from flows import preload
 
 ROOT = Path(__file__).parent.parent.parent
@@ -128,7 +129,8 @@ def reuse(folder: Path) -> Project:
     ports = map(str, free_ports(3))
     named = dict(zip(("SAQIA_PORT", "SAQIA_PREFECT_PORT", "SAQIA_MLFLOW_PORT"), ports, strict=True))
     preload.start(Project(folder).env)
-    return Project(folder, named, preload.variables())
+    inherited = {name: value for name, value in os.environ.items() if name == VARIABLE}
+    return Project(folder, named, inherited or preload.variables())
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,13 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from components import config
+from components import config, preloaded
 from flows import environment, prefect_database
 from tests.waiting import until
 
@@ -101,6 +102,25 @@ def healthy(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=10).status_code == 200
     except httpx.TransportError:
         return False
+
+
+LIGHT = """
+from components import preloaded
+preloaded.THEN = ()
+preloaded.main({name!r})
+"""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def preloaded_process() -> Iterator[None]:
+    """Where the stages of these tests begin: they need none of the libraries that a flow's own one would import."""
+    name = f"saqia-tests-{uuid.uuid4().hex}"
+    process = subprocess.Popen([sys.executable, "-c", LIGHT.format(name=name)], cwd=ROOT)
+    os.environ[preloaded.VARIABLE] = name
+    yield
+    del os.environ[preloaded.VARIABLE]
+    process.terminate()
+    process.wait(120)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from components import registry
-from components.files import write_json
+from components.files import sha256_of, write_json
 from components.models import BaseReference, ModelError, load_model, weights_folder
 from components.registry.store import RegistryError, client
 from tests.components.evaluation.conftest import World
@@ -52,6 +53,25 @@ def test_mlflow_alone_refuses_a_damaged_adapter_and_names_its_file(world: World,
     artifact.write_bytes(bytes(content[:-8]))
     with pytest.raises(ModelError, match=r"adapter_model\.safetensors cannot be read"):
         mlflow.pyfunc.load_model("models:/toy@champion")
+
+
+def test_a_store_that_was_moved_still_finds_its_versions_and_bases(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = register(world, world.good)
+    there = tmp_path / "mounted elsewhere"
+    there.mkdir()
+    for name in ("mlflow.db", "artifacts"):
+        (tmp_path / name).rename(there / name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{there / 'mlflow.db'}")
+    monkeypatch.setenv("SAQIA_HOME", str(tmp_path / "another home"))
+    found = registry.get("toy", made.version)
+    assert sha256_of(registry.local_version(found)) == made.files_sha256
+    assert load_model(registry.local_base(found)) is not None
+    shutil.rmtree(there / "artifacts")
+    shutil.rmtree(tmp_path / "another home")
+    with pytest.raises(registry.RegistryError, match=r"the artifacts of models:/m-.* cannot be fetched from sqlite:"):
+        registry.local_version(found)
 
 
 def test_a_base_folder_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
