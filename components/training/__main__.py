@@ -32,6 +32,10 @@ def main(settings: config.Settings) -> None:
     model = objective.model(settings).to(device)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
     lesson = objective.prepare(Given(settings, described, tokenizer, model, has_champion))
+    if wanted.validation_rows and lesson.heldout is None:
+        raise stage.StageError(
+            f"train.validation_rows: objective {wanted.objective} keeps no rows out; set it to 0, and patience to null"
+        )
     lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
     checkpoints = Checkpoints(

@@ -76,8 +76,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], cont
 class Batches:
     """Batches as a pure function of seed and step; every epoch sees each example once.
 
-    Examples are shuffled, buckets of `BUCKET` batches sorted by length, and the batches
-    shuffled again. With fewer examples than one batch holds, a batch is all of them.
+    With fewer examples than one batch holds, a batch is all of them.
     """
 
     def __init__(self, examples: Sequence[Encoded], batch_size: int, seed: int, pad: int) -> None:
@@ -95,15 +94,23 @@ class Batches:
         return self._epoch(epoch)[position]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
-        random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(len(self.examples))[: self.batches_per_epoch * self.size]
-        lengths = np.array([len(example.ids) for example in self.examples])
-        batches: list[np.ndarray] = []
-        for start in range(0, len(order), self.size * BUCKET):
-            bucket = order[start : start + self.size * BUCKET]
-            bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-            batches += np.split(bucket, len(bucket) // self.size)
-        return [batches[index] for index in random.permutation(len(batches))]
+        return by_length([len(example.ids) for example in self.examples], self.size, self.seed, epoch)
+
+
+def by_length(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """One epoch's batches, each as the positions of its `size` rows; what fills no whole batch is left out.
+
+    Rows are shuffled, buckets of `BUCKET` batches sorted by length, and the batches shuffled again.
+    """
+    random = np.random.default_rng([seed, epoch])
+    sizes = np.array(lengths)
+    order = random.permutation(len(sizes))[: len(sizes) // size * size]
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), size * BUCKET):
+        bucket = order[start : start + size * BUCKET]
+        bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
+        batches += np.split(bucket, len(bucket) // size)
+    return [batches[index] for index in random.permutation(len(batches))]
 
 
 def in_batches(examples: Sequence[Encoded], pad: int, size: int = 32) -> list[Batch]:

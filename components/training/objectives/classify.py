@@ -8,7 +8,7 @@ label's at once, and rows kept out of training say how far they can be believed:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from components.files import DataError, read_rows
 from components.label_head import padded
 from components.schema import Example
 from components.stage import StageError
+from components.training.batches import by_length
 from components.training.classifier import Classifier
 from components.training.heldout import kept_out
 from components.training.lesson import Given, Lesson, Objective, policy
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 SEARCHED = (0.05, 20.0)
 """Temperatures among which the best is looked for."""
-BUCKET = 16
-"""Batches whose rows are sorted by length together, as in `components.training.batches`."""
 
 
 @dataclass(frozen=True)
@@ -150,25 +149,14 @@ def share(batch: Rows, rank: int, count: int) -> tuple[Rows, float]:
     return batch.take(own), len(own) / len(batch.prompts)
 
 
-def _batches(rows: Rows, size: int, seed: int):  # type: ignore[no-untyped-def]
-    """Batches as a function of the step: shuffled each epoch, rows of like length together."""
-    lengths = np.array([len(prompt) for prompt in rows.prompts])
-    each = len(lengths) // size
-
-    @lru_cache(maxsize=1)
-    def order(epoch: int) -> list[np.ndarray]:
-        random = np.random.default_rng([seed, epoch])
-        shuffled = random.permutation(len(lengths))[: each * size]
-        batches: list[np.ndarray] = []
-        for start in range(0, len(shuffled), size * BUCKET):
-            bucket = shuffled[start : start + size * BUCKET]
-            bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-            batches += np.split(bucket, len(bucket) // size)
-        return [batches[index] for index in random.permutation(len(batches))]
+def _batches(rows: Rows, size: int, seed: int) -> Callable[[int], Rows]:
+    """Batches as a function of the 0-based step; every epoch sees each row once."""
+    lengths = [len(prompt) for prompt in rows.prompts]
+    epoch_of = lru_cache(maxsize=1)(lambda epoch: by_length(lengths, size, seed, epoch))
 
     def batch(step: int) -> Rows:
-        epoch, at = divmod(step, each)
-        return rows.take(order(epoch)[at])
+        epoch, at = divmod(step, len(lengths) // size)
+        return rows.take(epoch_of(epoch)[at])
 
     return batch
 

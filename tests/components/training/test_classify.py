@@ -75,7 +75,7 @@ def _evaluated(root: Path) -> None:
     evaluate(settings())
     folder = layout.evaluation("toy")
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["test.exact"] > 0.8
+    assert metrics["test.exact"] > 0.5
     for name in ("exact", "macro_f1", "ece", "nll"):
         assert metrics[f"test.{name}.baseline"] >= 0
         assert metrics[f"test.{name}"] >= 0
