@@ -69,7 +69,7 @@ def test_a_head_learns_the_labels_and_every_later_part_takes_the_version(labels:
 def _evaluated(root: Path) -> None:
     """The evaluation of the version, and its page."""
     curated, own = layout.curated("toy"), layout.examples("toy")
-    for file in (curated / "target.jsonl", curated / "regression.jsonl", curated / "replay.jsonl"):
+    for file in (curated / f"{name}.jsonl" for name in ("target", "regression", "replay", "preferences_heldout")):
         write_rows(file, [])
     write_rows(own / "test.jsonl", rows(start=1000, count=30))
     evaluate(settings())
