@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import typer
 
@@ -57,4 +56,4 @@ def _format(file: Path, form: str | None) -> Format:
         return format_of(file)
     if form not in READERS:
         raise typer.BadParameter(f"{form!r} is none of {', '.join(READERS)}", param_hint="--format")
-    return cast(Format, form)
+    return form

@@ -32,13 +32,13 @@ async def merged(asked: Sequence[Asked]) -> AsyncIterator[tuple[int, Event]]:
     open_ones = len(tasks)
     try:
         while open_ones:
-            index, event = await arrived.get()
-            if event is None:
+            index, came = await arrived.get()
+            if came is None:
                 open_ones -= 1
-            elif isinstance(event, BaseException):
-                raise event
+            elif isinstance(came, BaseException):
+                raise came
             else:
-                yield index, event
+                yield index, came
     finally:
         for task in tasks:
             task.cancel()

@@ -55,7 +55,7 @@ def format_of(path: Path) -> Format:
         case ".parquet" | ".pq":
             return "parquet"
         case ".json" if path.exists():
-            first = next(iter(argilla.array(path)), {})
+            first: object = next(iter(argilla.array(path)), {})
             if isinstance(first, dict) and "data" in first:
                 return "label-studio"
             if isinstance(first, dict) and "fields" in first:

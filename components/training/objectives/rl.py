@@ -75,7 +75,7 @@ def prepare(given: Given) -> Lesson[Any]:
     fast = head_is_separable(given.model, collate(encoded[:size], given.tokenizer.pad_token_id))
 
     def text(ids: Sequence[int]) -> str:
-        return str(given.tokenizer.decode(ids, skip_special_tokens=True))
+        return str(given.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     held_out = HeldOut(read_rows(curated / "replay.jsonl", Example), given.tokenizer, rewards, wanted.max_new_tokens)
     held_out.before(given.model)

@@ -40,7 +40,7 @@ class Sampler:
             adapted: Any = self.model
             for name, layer in adapted.get_base_model().named_modules():
                 if isinstance(layer, LoraLayer):
-                    base: Any = layer.get_base_layer()
+                    carrier: Any = layer
                     target: Any = self.plain.get_submodule(name)
-                    torch.add(base.weight, layer.get_delta_weight("default"), out=target.weight)  # type: ignore[operator]
+                    torch.add(carrier.get_base_layer().weight, carrier.get_delta_weight("default"), out=target.weight)
         return self.plain
