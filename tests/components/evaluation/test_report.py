@@ -54,7 +54,7 @@ def test_every_set_of_the_verdict_stands_on_the_page_and_in_the_tables(reports: 
     verdict = read_verdict(reports / "evaluation")
     page = write_report(reports, "toy", tmp_path / "x.html").read_text()
     rows, text = summary(reports), markdown(verdict)
-    assert len(rows) == len(verdict.comparisons) == 5
+    assert len(rows) == len(verdict.comparisons) == 6
     for comparison, row in zip(verdict.comparisons, rows, strict=True):
         assert f"{comparison.candidate:.3f}" == row["after"]
         assert row["after"] in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def toy(toy_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     root = tmp_path / "toy"
     shutil.copytree(toy_template, root)
     monkeypatch.chdir(root)
+    for module in [name for name in sys.modules if name.startswith("tasks.toy.")]:
+        monkeypatch.delitem(sys.modules, module)  # of the test before, whose folder was another
     return root
 
 
