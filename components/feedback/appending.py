@@ -123,8 +123,13 @@ class _Known:
 
     def __init__(self, connection: sa.Connection, events: Sequence[Feedback]) -> None:
         table = tables.feedback
-        answers = sorted({event.interaction_id for event in events})
-        same = sa.or_(table.c.interaction_id.in_(answers), table.c.id.in_([event.id for event in events]))
+        # Not all that was said of these answers: one that people speak of thousands of times would slow each of them.
+        keyed = [event for event in events if event.idempotency_key is not None]
+        by_key = sa.and_(
+            table.c.interaction_id.in_(sorted({event.interaction_id for event in keyed})),
+            table.c.idempotency_key.in_(sorted({event.idempotency_key or "" for event in keyed})),
+        )
+        same = sa.or_(by_key, table.c.id.in_([event.id for event in events]))
         self._by_id: dict[str, Feedback] = {}
         self._by_key: dict[tuple[str, str], Feedback] = {}
         self._new: list[Feedback] = []

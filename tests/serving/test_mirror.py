@@ -13,7 +13,7 @@ import pytest
 from components.feedback import keys
 from components.schema import Interaction, Message
 from serving.api.metrics import MIRROR
-from serving.mirror import BackgroundMirror, MlflowTraces
+from serving.mirror import BackgroundMirror, Mirrored, MlflowTraces
 from tests.serving.live import Live, source
 
 ASK: dict[str, Any] = {"model": "intake", "messages": [{"role": "user", "content": "My elbow."}], "max_tokens": 4}
@@ -41,7 +41,7 @@ def counted(outcome: str) -> float:
 def test_more_than_may_wait_is_dropped_at_once_and_counted() -> None:
     go_on, written = threading.Event(), []
 
-    def slow(one: Interaction) -> None:
+    def slow(one: Mirrored) -> None:
         go_on.wait(30)
         written.append(one.id)
 

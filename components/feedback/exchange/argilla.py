@@ -35,12 +35,12 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
         if not isinstance(record, dict) or not isinstance(record.get("fields"), dict):
             yield place, "no record of Argilla: it has no `fields`"
             continue
-        fields, responses = record["fields"], record.get("responses") or {}
+        fields, responses, metadata = record["fields"], record.get("responses") or {}, record.get("metadata")
         about = {
             "interaction_id": str(record["id"]) if record.get("id") else None,
             "messages": messages_of(fields.get("prompt")),
             "answer": fields.get("answer"),
-            "model_version": (record.get("metadata") or {}).get("version"),
+            "model_version": metadata.get("version") if isinstance(metadata, dict) else None,
         }
         if not isinstance(responses, dict):
             yield place, "`responses` must map each question to its responses"
@@ -91,7 +91,7 @@ def write(path: Path, rows: Sequence[FeedbackRow]) -> None:
 
 def _said(question: str, value: Any) -> dict[str, Any] | str:
     match question:
-        case "right" if value in THUMBS:
+        case "right" if isinstance(value, str) and value in THUMBS:
             return {"kind": THUMBS[value]}
         case "right":
             return f"`right` must be yes or no, and is {value!r}"

@@ -43,7 +43,7 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
             "answer": data.get("answer"),
             "model_version": data.get("version"),
         }
-        for which, annotation in enumerate(task.get("annotations") or [], 1):
+        for which, annotation in enumerate(_list(task.get("annotations")), 1):
             where = f"{place}, annotation {which}"
             if not isinstance(annotation, dict):
                 yield where, "an annotation must be an object"
@@ -54,7 +54,7 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
             if rater is None:
                 yield where, "an annotation needs `completed_by`"
                 continue
-            for nth, result in enumerate(annotation.get("result") or [], 1):
+            for nth, result in enumerate(_list(annotation.get("result")), 1):
                 said = _said(result)
                 if isinstance(said, str):
                     yield f"{where}, result {nth}", said
@@ -107,12 +107,19 @@ def _said(result: Any) -> dict[str, Any] | str:
         return "a result needs `from_name` and `value`"
     name, value = result.get("from_name"), result["value"]
     if name == "right":
-        chosen = (value.get("choices") or [None])[0]
-        return {"kind": THUMBS[chosen]} if chosen in THUMBS else f"`right` must be right or wrong, and is {chosen!r}"
+        choices = value.get("choices")
+        chosen = choices[0] if isinstance(choices, list) and len(choices) == 1 else choices
+        if not isinstance(chosen, str) or chosen not in THUMBS:
+            return f"`right` must be right or wrong, and is {chosen!r}"
+        return {"kind": THUMBS[chosen]}
     if name in ("correction", "comment"):
         text = value.get("text")
         return {"kind": name, name: "\n".join(map(str, text)) if isinstance(text, list) else text}
     return f"result {name!r} is none of right, correction and comment"
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _rater(by: Any) -> str | None:

@@ -107,6 +107,29 @@ def test_what_other_tools_wrote_in_ways_of_their_own_is_read_or_named(store: Sto
     assert (done.stored, done.refused) == (1, [("task 1, annotation 3", "an annotation needs `completed_by`")])
 
 
+def test_values_of_any_shape_are_refused_and_break_nothing(store: Store, tmp_path: Path) -> None:
+    odd: list[object] = [None, 1, "x", [], {}, [1], {"a": 1}]
+    records: list[object] = [*odd]
+    for value in odd:
+        fields = {"prompt": "what?", "answer": "x"}
+        records += [
+            {"fields": fields, "responses": value, "metadata": value},
+            {"fields": {"prompt": value, "answer": value}, "responses": {"right": [{"value": "yes", "user_id": "u"}]}},
+            {"id": value, "fields": fields, "responses": {"right": [{"value": value, "user_id": value or "u"}]}},
+            {"data": value, "annotations": value},
+            {"data": fields, "annotations": [value, {"completed_by": value, "result": value}]},
+            {"data": fields, "annotations": [{"completed_by": 1, "created_at": value, "result": [
+                value, {"from_name": "right", "value": value}, {"from_name": "right", "value": {"choices": value}},
+                {"from_name": "correction", "value": {"text": value}}]}]},
+        ]  # fmt: skip
+    file = tmp_path / "odd.json"
+    file.write_text(json.dumps(records))
+    for form in ("argilla", "label-studio"):
+        done = import_file(store, TEXT, file, form)  # type: ignore[arg-type]
+        assert len(done.refused) > 20
+        assert all(why for _, why in done.refused)
+
+
 def test_a_file_that_is_none_is_one_clear_line(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text("{}")
