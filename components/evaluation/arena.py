@@ -151,7 +151,7 @@ def rated(played: Sequence[Game], length_control: bool = False, resamples: int =
         )
         for i in order
     )
-    length_low, length_high = _interval(np.array([[e] for _, e in drawn])) if length_control else ([None], [None])
+    length = _interval(np.array([[e] for _, e in drawn])) if length_control else None
     return Leaderboard(
         ratings=ratings,
         battles=len({game.battle for game in played}),
@@ -160,8 +160,8 @@ def rated(played: Sequence[Game], length_control: bool = False, resamples: int =
         wins=tuple(tuple(float(won[i, j] / met[i, j]) if met[i, j] else None for j in order) for i in order),
         met=tuple(tuple(int(met[i, j]) for j in order) for i in order),
         length_effect=float(effect) if length_control else None,
-        length_lower=None if length_low[0] is None else float(length_low[0]),
-        length_upper=None if length_high[0] is None else float(length_high[0]),
+        length_lower=None if length is None else float(length[0][0]),
+        length_upper=None if length is None else float(length[1][0]),
         notes=table.notes(),
     )
 

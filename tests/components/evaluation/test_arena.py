@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from components.config import ArenaSettings
 from components.evaluation.arena import SCALE, Game, bradley_terry, leaderboard, rated
@@ -56,7 +57,7 @@ def invented(count: int, seed: int, length: float = 0.0) -> list[Game]:
     return games
 
 
-def logistic(games: list[Game], lengths: bool) -> tuple[np.ndarray, float]:
+def logistic(games: list[Game], lengths: bool) -> tuple[NDArray[np.float64], float]:
     """The same by scikit-learn: a tie is a win and a loss of half the weight."""
     from sklearn.linear_model import LogisticRegression
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from components.feedback.store import Store
 from components.registry.assessments import EVENT, pull
@@ -43,14 +44,16 @@ def test_feedback_goes_to_mlflow_and_comes_from_there_exactly_once(tmp_path: Pat
         store.add_feedback(own)
         write(own)
         write(own.model_copy(update={"id": "fb-2", "kind": "correction", "correction": "spam", "comment": None}))
-        traces = {t.info.client_request_id: t for t in client().search_traces(locations=[experiment("mail-answers")])}
-        seen = {a.name: a for a in traces["c1"].info.assessments}
+        traces: dict[str, Any] = {
+            t.info.client_request_id: t for t in client().search_traces(locations=[experiment("mail-answers")])
+        }
+        seen: dict[str, Any] = {a.name: a for a in traces["c1"].info.assessments}
         assert seen["right"].feedback.value is False
         assert seen["expected_response"].expectation.value == "spam"
         assert {a.source.source_id for a in seen.values()} == {"ann"}
         assert {a.metadata[EVENT] for a in seen.values()} == {"fb-1", "fb-2"}
 
-        about = {"trace_id": traces["c2"].info.trace_id, "source": AssessmentSource("HUMAN", "bob")}
+        about: dict[str, Any] = {"trace_id": traces["c2"].info.trace_id, "source": AssessmentSource("HUMAN", "bob")}
         mlflow.log_feedback(name="is it right?", value="No", rationale="it sells", **about)
         mlflow.log_expectation(name="expected", value="spam", **about)
         mlflow.log_expectation(name="expected", value="eggs", **about)
