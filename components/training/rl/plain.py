@@ -38,9 +38,9 @@ class Sampler:
             from peft.tuners.lora import LoraLayer
 
             adapted: Any = self.model
-            for name, layer in adapted.get_base_model().named_modules():
-                if isinstance(layer, LoraLayer):
-                    carrier: Any = layer
+            for name, module in adapted.get_base_model().named_modules():
+                if isinstance(module, LoraLayer):
+                    layer: Any = module
                     target: Any = self.plain.get_submodule(name)
-                    torch.add(carrier.get_base_layer().weight, carrier.get_delta_weight("default"), out=target.weight)
+                    torch.add(layer.get_base_layer().weight, layer.get_delta_weight("default"), out=target.weight)
         return self.plain
