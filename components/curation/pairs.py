@@ -116,7 +116,7 @@ def _distinct(pairs: Sequence[Preference], near: float, ledger: Ledger) -> list[
 
 def _agreeing(pairs: Sequence[Preference], ledger: Ledger) -> list[Preference]:
     """Pairs that no other decides the other way round."""
-    decided = defaultdict(set)
+    decided: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for pair in pairs:
         decided[question_key(asked(pair.prompt))].add((pair.chosen, pair.rejected))
     kept: list[Preference] = []

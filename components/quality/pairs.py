@@ -75,7 +75,8 @@ def frame_of_pairs(
     records: list[dict[str, Any]] = []
     for line in lines:
         pair = line.pair
-        record: dict[str, Any] = dict.fromkeys(COLUMNS) | {"where": line.where, "record": line.fault}
+        record: dict[str, Any] = dict.fromkeys(COLUMNS)
+        record |= {"where": line.where, "record": line.fault}
         if pair is not None:
             chosen, rejected, hit = next(found)
             turned = decided.get(_decision(pair, turned=True))

@@ -16,7 +16,6 @@ import torch
 
 from components import config, layout
 from components.files import DataError, read_rows
-from components.optimization.loop import Measured
 from components.schema import Example, Preference
 from components.training.batches import Batches, encode
 from components.training.completion import answer_logprobs, completion_loss, head_is_separable
@@ -94,7 +93,9 @@ def prepare(given: Given) -> Lesson[PairBatch]:
     )
 
 
-def loss(model: torch.nn.Module, batch: PairBatch, wanted: config.TrainSettings, fast: bool) -> Measured:
+def loss(
+    model: torch.nn.Module, batch: PairBatch, wanted: config.TrainSettings, fast: bool
+) -> tuple[torch.Tensor, int, torch.Tensor]:
     """The objective's mean loss over a batch's pairs, plus the anchor; with the values of CURVES."""
     beta = wanted.preference.beta
     sums, counts = answer_logprobs(model, batch.answers, fast)

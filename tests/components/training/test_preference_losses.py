@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,8 +38,6 @@ def world(toy: Path) -> SimpleNamespace:
 
     def at(rows: Any) -> Any:
         return logprobs(reference, rows, 6, pad, fast=True)[:, 0]
-
-    import numpy as np
 
     both = np.stack([at(encoded.chosen), at(encoded.rejected)], axis=1)
     batch = PairBatches(encoded, both, None, 0.0, 6, 3, pad, (others, at(others))).step(0)
@@ -120,8 +119,8 @@ def test_the_parts_of_a_batch_are_the_batch(world: SimpleNamespace) -> None:
     found = []
     for rank in range(2):
         part, weight = share_pairs(whole, rank, 2)
-        mean, tokens, curves = loss(world.policy, part, wanted("dpo"), fast=True)  # type: ignore[misc]
+        mean, tokens, curves = loss(world.policy, part, wanted("dpo"), fast=True)
         found.append((mean * weight, tokens, curves * weight))
     assert float(sum(f[0] for f in found)) == pytest.approx(float(expected[0]), rel=1e-5)
     assert sum(f[1] for f in found) == expected[1]
-    torch.testing.assert_close(found[0][2] + found[1][2], expected[2])  # type: ignore[misc]
+    torch.testing.assert_close(found[0][2] + found[1][2], expected[2])
