@@ -135,7 +135,7 @@ def check_machine(method: str) -> None:
             "use method lora (on a CPU 4 bits save memory that is no bottleneck, and cost time)"
         )
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise StageError("train.method: qlora needs the package bitsandbytes: pip install 'saqia[qlora]'")
+        raise StageError("train.method: qlora needs the package bitsandbytes: pip install -e '.[qlora]'")
 
 
 def served(model: torch.nn.Module, base: Path, version: Path) -> torch.nn.Module:
