@@ -27,7 +27,7 @@ from components.config import Settings
 
 POOL = "local"
 WAITING = "feedback.waiting"
-"""Event: so many corrections wait on a task that `improve.corrections` says a turn is due."""
+"""Event: a turn of a task is due, since `improve.corrections` corrections wait or a person asks for it."""
 AUTOMATION = "improve when corrections wait"
 
 
@@ -67,15 +67,15 @@ def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
     _automate(deployment)
 
 
-def announce(task: str, waiting: int, limit: int) -> None:
-    """Tell Prefect that enough corrections wait on a task; the automation starts the turn."""
+def announce(task: str, waiting: int, reason: str) -> None:
+    """Tell Prefect that a turn of a task is due, and why; the automation starts it."""
     emit_event(
         WAITING,
         resource={"prefect.resource.id": f"saqia.feedback.{task}", "prefect.resource.name": f"feedback on {task}"},
         payload={
             "task": task,
             "corrections": waiting,
-            "reason": f"{waiting} corrections wait (improve.corrections: {limit})",
+            "reason": reason,
         },
     )
 

@@ -1,7 +1,7 @@
 """The stack's worker: keeps the deployments in step, starts their runs, and watches for corrections.
 
 `python -m flows.worker`. The service may not know Prefect, so it is this process that looks at
-the feedback store and tells Prefect when enough corrections wait.
+the feedback store and tells Prefect when enough corrections wait, or when a person asked for a turn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from components import config, files
+from components import asking, config, files
 from components.feedback.store import Store
 from components.stage import EXPECTED
 from flows import environment
@@ -27,8 +27,16 @@ def due(waiting: int, announced: int, limit: int) -> bool:
     return waiting >= limit and waiting - announced >= limit
 
 
+def reason_now(home: Path, task: str, waiting: int, announced: int, limit: int) -> str | None:
+    """Why a turn of a task shall begin now; a person's request is thereby taken. None where nothing speaks for one."""
+    asked = asking.take(home, task)
+    if asked is not None:
+        return asked.reason
+    return f"{waiting} corrections wait (improve.corrections: {limit})" if due(waiting, announced, limit) else None
+
+
 def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
-    """Look at the store; announce each task on which enough corrections wait."""
+    """Look at the store; announce each task on which enough corrections wait, or on which a person wants a turn."""
     from flows.deployments import announce
 
     announced: dict[str, int] = {}
@@ -39,10 +47,11 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
                 for task in tasks_here(root):
                     waiting = store.waiting(task)["correction"]
                     announced[task] = min(announced.get(task, 0), waiting)
-                    if due(waiting, announced[task], limit):
-                        announce(task, waiting, limit)
+                    reason = reason_now(places.home, task, waiting, announced[task], limit)
+                    if reason is not None:
+                        announce(task, waiting, reason)
                         announced[task] = waiting
-                        log.info("%s: %d corrections wait; a turn is asked for", task, waiting)
+                        log.info("%s: %s; a turn is asked for", task, reason)
             except EXPECTED as error:
                 log.warning("%s", error)
 
