@@ -14,6 +14,7 @@ from components.task import Task
 from serving import canary
 from serving.access.keyring import KeyRing
 from serving.access.limits import Limits
+from serving.catalog import Catalog
 from serving.elsewhere import upstream_champion
 from serving.engine.make import EngineMaker
 from serving.mirror import BackgroundMirror, Mirror, MlflowTraces, NoMirror
@@ -63,6 +64,12 @@ class Runtime:
         return NoMirror()
 
     @cached_property
+    def catalog(self) -> Catalog:
+        """What is registered; nothing, where an upstream server answers."""
+        fixed = upstream_champion(self.settings) is not None
+        return Catalog(lambda: [] if fixed else registry.versions(self.task.name), self.settings.serving.poll_seconds)
+
+    @cached_property
     def strategies(self) -> Strategies:
         """How the task is asked."""
         return Strategies(self.task)
@@ -71,6 +78,10 @@ class Runtime:
     def answers(self) -> AnswerTable:
         """Where structured answers go as rows."""
         return AnswerTable(self.task)
+
+    def registered(self) -> list[str]:
+        """Numbers of every version in the registry; may read it, so not from the event loop."""
+        return [version.version for version in self.catalog.versions()]
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """May traffic come? With the reason and what is known about each version."""

@@ -25,6 +25,7 @@ from serving.access.binding import is_loopback
 from serving.access.context import CURRENT, Context
 from serving.access.limits import TooMany
 from serving.api.errors import ApiError
+from serving.pages.words import LANGUAGES
 from serving.runtime import Runtime
 
 NEEDED: tuple[tuple[str, tuple[KeyScope, ...]], ...] = (
@@ -32,10 +33,14 @@ NEEDED: tuple[tuple[str, tuple[KeyScope, ...]], ...] = (
     ("/v1/review", ("review",)),
     ("/v1/feedback", ("use", "review")),
     ("/v1/", ("use",)),
+    ("/ui/review", ("review",)),
+    *((f"/ui/{language}/review", ("review",)) for language in LANGUAGES),
     ("/ui", ("use", "review")),
 )
 """Path prefix → scopes of which a key needs one; the first that fits counts. Other paths are open to all:
 probes, metrics, the way to the page."""
+KEY = "saqia.key"
+"""Under this name a request's scope holds its key, or None: pages' functions run outside of the request's context."""
 
 
 class Gate:
@@ -60,6 +65,7 @@ class Gate:
         except ApiError as error:
             await refuse(error, full, scope, receive, send)
             return
+        scope[KEY] = context.key
         token = CURRENT.set(context)
         try:
             await self._app(scope, receive, self._with_limits(context, send))

@@ -7,7 +7,6 @@ next version like any other feedback.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
 import json
 import time
@@ -17,163 +16,221 @@ from typing import Any
 import gradio as gr
 
 from components.feedback.store import StoreError
-from components.task import Task
 from serving import feedback
-from serving.api.chat import begin
+from serving.api.answering import resolve
+from serving.api.chat import ask, begin
+from serving.api.conversation import Conversation
 from serving.api.errors import ApiError, of_engine
 from serving.api.requests import ChatMessage, ChatRequest
 from serving.engine.interface import EngineError
+from serving.pages.form import AnswerForm
+from serving.pages.person import person
+from serving.pages.shown import good, lasted, presented, problem
+from serving.pages.site import Site, page
 from serving.runtime import Runtime
 
 History = list[dict[str, Any]]
+Answered = dict[str, str]
+"""The answer that feedback is about: its `id` and text."""
 
 SHOW_SECONDS = 0.1
 """Least time between two looks at a growing answer: a browser draws each one, and falls behind a fast engine."""
+MOST_KEPT = 200_000
+"""Characters of a conversation that a browser keeps for its session."""
+KEEP = "(talk) => { try { sessionStorage.setItem('saqia-talk', talk); } catch { /* full: the page goes on */ } }"
+RECALL = "() => [sessionStorage.getItem('saqia-talk') || '']"
 
-SIMULATED = (
-    "In the demo of this task a **simulated person** corrects answers, from the truth that its data generator knows. "
-    "What you say here is yours and is kept beside it."
-)
 
-
-def build(runtime: Runtime) -> gr.Blocks:
-    """The page's components and what connects them."""
-    task = runtime.task
+def build(site: Site) -> None:
+    """The page's components and what connects them, inside the current Blocks."""
+    runtime, words = site.runtime, site.words
+    task, say_chat = runtime.task, words.chat
     single_turn = task.answer != "text"
-    with gr.Blocks(title=f"{task.title} · Saqia") as page:
-        gr.HTML(f"<h1>{html.escape(task.title)}</h1><p>{html.escape(task.description)}</p>", elem_id="head")
-        status = gr.HTML(status_line(runtime), elem_id="status")
-        if task.simulated_people:
-            gr.Markdown(SIMULATED, elem_id="simulated")
-        talk = gr.Chatbot(
-            show_label=False,
-            elem_id="talk",
-            layout="bubble",
-            feedback_options=None,
-            buttons=[],
-            placeholder="Each message is answered on its own." if single_turn else "Ask something.",
-            latex_delimiters=[],
-            allow_tags=False,
+    site.header("")
+    title, description = html.escape(task.title), html.escape(task.description)
+    gr.HTML(f'<h1 dir="auto">{title}</h1><p dir="auto">{description}</p>', elem_id="head")
+    with gr.Row(elem_id="who"):
+        status = gr.HTML(status_line(site), elem_id="status")
+        which = gr.Dropdown(
+            version_choices(site, []),
+            value=task.name,
+            label=say_chat.which,
+            elem_id="which",
+            min_width=200,
+            scale=0,
+            filterable=False,
         )
-        with gr.Column(visible=bool(task.suggestions), elem_id="suggestions") as suggestions:
-            gr.HTML("Try one of these:")
-            tries = [gr.Button(suggestion, size="sm", variant="secondary") for suggestion in task.suggestions]
-        with gr.Row(elem_id="ask"):
-            box = gr.Textbox(
-                placeholder="Write a message",
-                show_label=False,
-                container=False,
-                scale=8,
-                min_width=120,
-                lines=1,
-                max_lines=6,
-                elem_id="message",
+    if task.simulated_people:
+        gr.HTML(f"<p>{words.frame.simulated}</p>", elem_id="simulated")
+    talk = gr.Chatbot(
+        show_label=False,
+        elem_id="talk",
+        layout="bubble",
+        feedback_options=None,
+        buttons=[],
+        placeholder=say_chat.single_turn if single_turn else say_chat.conversation,
+        latex_delimiters=[],
+        allow_tags=False,
+        rtl=site.rtl,
+    )
+    with gr.Column(visible=bool(task.suggestions), elem_id="suggestions") as suggestions:
+        gr.HTML(html.escape(say_chat.tries))
+        tries = [gr.Button(suggestion, size="sm", variant="secondary") for suggestion in task.suggestions]
+    with gr.Row(elem_id="ask"):
+        box = gr.Textbox(
+            placeholder=say_chat.message,
+            show_label=False,
+            container=False,
+            scale=8,
+            min_width=120,
+            lines=1,
+            max_lines=6,
+            rtl=site.rtl,
+            elem_id="message",
+        )
+        send = gr.Button(say_chat.send, variant="primary", scale=1, min_width=84, elem_id="send")
+    last: gr.State = gr.State(None)
+    kept = gr.Textbox(visible="hidden", elem_id="kept")
+    with gr.Column(visible=False, elem_id="feedback") as panel:
+        with gr.Row(elem_id="judge"):
+            up = gr.Button(say_chat.right, size="sm", elem_id="up")
+            down = gr.Button(say_chat.wrong, size="sm", elem_id="down")
+            write = gr.Button(say_chat.write, size="sm", elem_id="write")
+            new = gr.Button(say_chat.new, size="sm", elem_id="new")
+        with gr.Column(visible=False, elem_id="writing") as writing:
+            form = AnswerForm(task, words)
+            with gr.Row(elem_classes="grid"):
+                comment = gr.Textbox(label=say_chat.comment, elem_id="comment", rtl=site.rtl)
+                rater, _ = site.name_box(required=False)
+            save = gr.Button(say_chat.save, variant="primary", elem_id="save")
+    said = gr.HTML("", elem_id="said")
+
+    async def asked(message: str, history: History, model: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
+        if not message.strip():
+            yield (gr.skip(),) * len(outputs)
+            return
+        # A browser may work through these long after they were sent, when the person has gone on: what they
+        # type, open or are told meanwhile is touched by the first one only, and where the answer failed.
+        first = True
+        user = f"page:{request.session_hash}"
+        async for history_now, answered, line in asking(site, message, history or [], single_turn, model, user):
+            yield (
+                history_now,
+                "" if first else gr.skip(),
+                answered,
+                gr.update(visible=answered is not None) if first or answered else gr.skip(),
+                gr.update(visible=False) if first else gr.skip(),
+                gr.update(visible=False) if first else gr.skip(),
+                line if first or line else gr.skip(),
+                keepsake(history_now, answered) if answered else gr.skip(),
             )
-            send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
-        last: gr.State = gr.State(None)
-        with gr.Column(visible=False, elem_id="feedback") as panel:
-            with gr.Row(elem_id="judge"):
-                up = gr.Button("👍 Right", size="sm", elem_id="up")
-                down = gr.Button("👎 Wrong", size="sm", elem_id="down")
-                write = gr.Button("✏️ Write the right answer", size="sm", elem_id="write")
-            with gr.Column(visible=False, elem_id="writing") as writing:
-                correction = gr.Textbox(
-                    label="The right answer",
-                    info=correction_hint(task),
-                    lines=8 if task.answer == "json" else 3,
-                    max_lines=24,
-                    elem_id="correction",
-                )
-                comment = gr.Textbox(label="Comment (optional)", elem_id="comment")
-                rater = gr.Textbox(label="Your name (optional)", elem_id="rater", max_length=200)
-                save = gr.Button("Save", variant="primary", elem_id="save")
-        said = gr.HTML("", elem_id="said")
-        name: gr.BrowserState = gr.BrowserState("", storage_key="saqia-rater")
+            first = False
 
-        async def ask(message: str, history: History) -> AsyncIterator[tuple[Any, ...]]:
-            if not message.strip():
-                yield (gr.skip(),) * len(outputs)
-                return
-            # A browser may work through these long after they were sent, when the person has gone on: what they
-            # type, open or are told meanwhile is touched by the first one only, and where the answer failed.
-            first = True
-            async for history_now, answered, line in asking(runtime, message, history or [], single_turn):
-                yield (
-                    history_now,
-                    "" if first else gr.skip(),
-                    answered,
-                    gr.update(visible=answered is not None) if first or answered else gr.skip(),
-                    gr.update(visible=False) if first else gr.skip(),
-                    gr.update(visible=False) if first else gr.skip(),
-                    line if first or line else gr.skip(),
-                )
-                first = False
+    async def judge(answered: Answered | None, thumb: str, rater_name: str, request: gr.Request) -> str:
+        return await say(site, answered, person(request, rater_name).name, thumb=thumb)
 
-        async def judge(answered: dict[str, str] | None, thumb: str, rater_name: str) -> str:
-            return await say(runtime, answered, rater_name, thumb=thumb)
+    async def correct(
+        answered: Answered | None, note: str, rater_name: str, request: gr.Request, *values: Any
+    ) -> tuple[Any, Any]:
+        checked = form.checked(values)
+        if checked.faults:
+            return problem(say_chat.not_saved.format(reason=form.told_of(checked))), gr.skip()
+        who = person(request, rater_name).name
+        line = await say(site, answered, who, correction=checked.answer, comment=note)
+        return line, gr.update(visible='class="bad"' in line)
 
-        async def correct(answered: dict[str, str] | None, right: str, note: str, rater_name: str) -> tuple[Any, Any]:
-            line = await say(runtime, answered, rater_name, correction=right, comment=note)
-            return line, gr.update(visible='class="bad"' in line)
+    def open_writing(answered: Answered | None) -> list[Any]:
+        return [gr.update(visible=answered is not None), *form.opened(answered["answer"] if answered else "")]
 
-        outputs = [talk, box, last, panel, writing, suggestions, said]
-        for event in (box.submit, send.click):
-            event(ask, [box, talk], outputs, show_progress="hidden")
-        for button in tries:
-            button.click(ask, [button, talk], outputs, show_progress="hidden")
-        up.click(judge, [last, gr.State("up"), rater], said)
-        down.click(judge, [last, gr.State("down"), rater], said).then(open_writing, [last], [writing, correction])
-        write.click(open_writing, [last], [writing, correction])
-        save.click(correct, [last, correction, comment, rater], [said, writing])
-        rater.blur(lambda text: text, rater, name)
-        page.load(lambda stored: stored, name, rater)
-        page.load(lambda: status_line(runtime), None, status)
-        gr.Timer(5).tick(lambda: status_line(runtime), None, status, show_progress="hidden")
-    # Gradio's own limit is one question at a time, of all people together; the engine has a queue and limits.
-    page.queue(default_concurrency_limit=None)
-    return page
+    def recall(stored: str) -> tuple[Any, ...]:
+        history, answered = recalled(site, stored)
+        if not history:
+            return (gr.skip(),) * 4
+        return history, answered, gr.update(visible=answered is not None), gr.update(visible=False)
+
+    async def who_can(chosen: str) -> tuple[str, Any]:
+        choices = await asyncio.to_thread(lambda: version_choices(site, runtime.registered()))
+        there = any(value == chosen for _, value in choices)
+        return status_line(site), gr.update(choices=choices, value=chosen if there else task.name)
+
+    outputs = [talk, box, last, panel, writing, suggestions, said, kept]
+    for event in (box.submit, send.click):
+        event(asked, [box, talk, which], outputs, show_progress="hidden").then(None, kept, None, js=KEEP)
+    for button in tries:
+        button.click(asked, [button, talk, which], outputs, show_progress="hidden").then(None, kept, None, js=KEEP)
+    opening = [writing, *form.outputs]
+    up.click(judge, [last, gr.State("up"), rater], said)
+    down.click(judge, [last, gr.State("down"), rater], said).then(open_writing, [last], opening)
+    write.click(open_writing, [last], opening)
+    save.click(correct, [last, comment, rater, *form.inputs], [said, writing])
+    form.watch()
+    new.click(
+        lambda: ([], None, gr.update(visible=False), gr.update(visible=bool(task.suggestions)), "", ""),
+        None,
+        [talk, last, panel, suggestions, said, kept],
+        show_progress="hidden",
+    ).then(None, kept, None, js=KEEP)
+    page().load(recall, kept, [talk, last, panel, suggestions], js=RECALL)
+    for event in (page().load, gr.Timer(5).tick):
+        event(who_can, which, [status, which], show_progress="hidden")
 
 
-def status_line(runtime: Runtime) -> str:
+def status_line(site: Site) -> str:
     """Which version answers, or why none does."""
-    champion = runtime.versions.champion
+    runtime, words = site.runtime, site.words.chat
+    champion, refused = runtime.versions.champion, runtime.rollout.refusal
+    refusal = ""
+    if refused:
+        refusal = words.refused.format(version=html.escape(refused.version), reason=html.escape(refused.reason))
     if champion is None:
-        _, details = runtime.readiness()
-        reason = html.escape(str(details["reason"])).replace("`saqia build`", "<code>saqia build</code>")
+        if refusal:
+            reason = refusal
+        elif runtime.rollout.problem:
+            reason = words.registry_unreadable.format(reason=html.escape(runtime.rollout.problem))
+        else:
+            command = "<code dir='ltr'>saqia build</code>"
+            reason = words.nothing_yet.format(task=html.escape(runtime.task.name), command=command)
         return f'<span class="dot off"></span>{reason[:1].upper()}{reason[1:]}'
-    version, name = html.escape(champion.version), html.escape(runtime.task.name)
-    line = f'<span class="dot on"></span>Version <b>{version}</b> of {name} answers'
-    if refused := runtime.rollout.refusal:
-        line += f"; version {html.escape(refused.version)} was refused: {html.escape(refused.reason)}"
-    return line
+    version, name = f"<b>{html.escape(champion.version)}</b>", html.escape(runtime.task.name)
+    line = f'<span class="dot on"></span>{words.answers.format(version=version, task=name)}'
+    return f"{line}; {refusal}" if refusal else line
 
 
-def correction_hint(task: Task) -> str:
-    """What a right answer must look like."""
-    if task.labels:
-        return "One of: " + ", ".join(task.labels)
-    if (model := task.schema_model()) is not None:
-        return "JSON with the fields " + ", ".join(model.model_fields) + ". It is checked when you save."
-    return "The whole answer as it should have been."
+def version_choices(site: Site, registered: list[str]) -> list[tuple[str, str]]:
+    """The champion, and every version by its number, the newest first."""
+    task, words = site.runtime.task.name, site.words
+    loaded = [served.version for served in site.runtime.versions.all() if served.version.isdigit()]
+    numbers = sorted({*registered, *loaded}, key=int, reverse=True)
+    named = [(words.frame.version.format(version=number), f"{task}@{number}") for number in numbers]
+    return [(words.chat.champion, task), *named]
+
+
+async def started(runtime: Runtime, body: ChatRequest, model: str) -> Conversation:
+    """The question on its way: a version that was chosen is asked as the task's own, with all its help."""
+    if model == runtime.task.name:
+        return await begin(runtime, body)
+    return await ask(runtime, body, await resolve(runtime, model))
 
 
 async def asking(
-    runtime: Runtime, message: str, history: History, single_turn: bool
-) -> AsyncIterator[tuple[History, dict[str, str] | None, str]]:
+    site: Site, message: str, history: History, single_turn: bool, model: str, user: str
+) -> AsyncIterator[tuple[History, Answered | None, str]]:
     """The conversation as it grows, the answer that feedback is about, and a line about problems."""
-    turns = [{"role": "user", "content": message}]
+    runtime, words = site.runtime, site.words
+    # Gradio would take what is written like HTML for HTML (without scripts); people shall see what they wrote.
+    turns = [{"role": "user", "content": html.escape(message, quote=False)}]
     body = ChatRequest(
         model=runtime.task.name,
         messages=[ChatMessage(role=t["role"], content=plain_text(t)) for t in ([] if single_turn else history) + turns],
         temperature=0,
         stream=True,
-        user="page",
+        user=user,
     )
     history = [*history, *turns]
     began = shown_at = time.monotonic()
     text = ""
     try:
-        conversation = await begin(runtime, body)
+        conversation = await started(runtime, body, model)
         yield [*history, {"role": "assistant", "content": "…"}], None, ""
         async for chunk in conversation.chunks():
             for choice in chunk["choices"]:
@@ -185,70 +242,57 @@ async def asking(
         refusal = error if isinstance(error, ApiError) else of_engine(error)
         yield history, None, problem(str(refusal))
         return
-    took = time.monotonic() - began
-    note = f"<span class='note'>version {conversation.served.version} · {lasted(took)}</span>"
-    shown = {"role": "assistant", "content": f"{presented(runtime.task, text)}\n\n{note}"}
+    took = lasted(words, time.monotonic() - began)
+    version = words.frame.version.format(version=conversation.served.version)
+    note = f"<span class='note'>{html.escape(version)} · {took}</span>"
+    shown = {"role": "assistant", "content": f"{presented(runtime.task, words, text)}\n\n{note}"}
     yield [*history, shown], {"id": conversation.id, "answer": text}, ""
 
 
-def lasted(seconds: float) -> str:
-    """A time as a person reads it: `0.4 s`, and in milliseconds what would be 0.0 s."""
-    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
-
-
 def plain_text(turn: dict[str, Any]) -> str:
-    """A turn of the page's conversation as it was said: Gradio may keep content as parts, and the note is ours."""
+    """A turn of the page's conversation as it was said: the note under an answer is ours."""
+    if turn["role"] == "user":
+        return html.unescape(text_of(turn))
+    return text_of(turn).split("\n\n<span class='note'>")[0]
+
+
+def text_of(turn: dict[str, Any]) -> str:
+    """A turn's content; Gradio may keep it as parts."""
     content = turn["content"]
     if isinstance(content, list):
-        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
-    return str(content).split("\n\n<span class='note'>")[0]
+        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    return str(content)
 
 
-def presented(task: Task, answer: str) -> str:
-    """An answer as people read it: the fields of a JSON object as a table, anything else as it is."""
-    if task.answer != "json":
-        return answer
+def keepsake(history: History, answered: Answered | None) -> str:
+    """A conversation as the browser keeps it for its session; the oldest turns go first."""
+    turns = [{"role": turn["role"], "content": text_of(turn)} for turn in history]
+    while True:
+        kept = json.dumps({"turns": turns, "id": answered["id"] if answered else None}, ensure_ascii=False)
+        if len(kept) <= MOST_KEPT or not turns:
+            return kept
+        turns = turns[2:]
+
+
+def recalled(site: Site, stored: str) -> tuple[History, Answered | None]:
+    """The conversation that the browser kept, as far as it is one; the answer comes from the store."""
     try:
-        fields = json.loads(answer)
-    except json.JSONDecodeError:
-        return f"```text\n{answer}\n```"
-    if not isinstance(fields, dict):
-        return f"```json\n{json.dumps(fields, indent=2, ensure_ascii=False)}\n```"
-    rows = "".join(
-        f"<tr><th>{cell(name.replace('_', ' '))}</th><td>{shown(value)}</td></tr>" for name, value in fields.items()
-    )
-    return f"<table class='fields'><tbody>{rows}</tbody></table>"
-
-
-def shown(value: Any) -> str:
-    """A field's value for people, as HTML."""
-    if value is None:
-        return "<span class='note'>none</span>"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str | int | float):
-        return cell(str(value))
-    return f"<code>{cell(json.dumps(value, ensure_ascii=False))}</code>"
-
-
-def cell(text: str) -> str:
-    """Text that cannot leave its cell: an empty line would end the table in Markdown."""
-    return "<br>".join(html.escape(text).splitlines())
-
-
-def open_writing(answered: dict[str, str] | None) -> tuple[Any, Any]:
-    """Show the model's answer, to be edited into the right one."""
-    if answered is None:
-        return gr.update(visible=False), ""
-    answer = answered["answer"]
-    with contextlib.suppress(json.JSONDecodeError):
-        answer = json.dumps(json.loads(answer), indent=2, ensure_ascii=False)
-    return gr.update(visible=True), answer
+        kept = json.loads(stored[: 2 * MOST_KEPT]) if stored else {}
+        history: History = [
+            {"role": turn["role"], "content": str(turn["content"])}
+            for turn in kept.get("turns", ())
+            if turn["role"] in ("user", "assistant")
+        ]
+        interaction = site.runtime.store.interaction(str(kept["id"])) if kept.get("id") else None
+    except (ValueError, TypeError, KeyError, AttributeError, StoreError):
+        return [], None
+    mine = interaction is not None and interaction.task == site.runtime.task.name
+    return history, {"id": interaction.id, "answer": interaction.answer} if interaction and mine else None
 
 
 async def say(
-    runtime: Runtime,
-    answered: dict[str, str] | None,
+    site: Site,
+    answered: Answered | None,
     rater: str,
     *,
     thumb: str | None = None,
@@ -256,28 +300,20 @@ async def say(
     comment: str | None = None,
 ) -> str:
     """Store what a person said; the line that tells them so, when it is on disk."""
+    runtime, words = site.runtime, site.words.chat
     if answered is None:
-        return problem("Ask something first.")
+        return problem(words.ask_first)
     said = feedback.Said(
         answered["id"],
         thumb="up" if thumb == "up" else "down" if thumb == "down" else None,
         correction=correction,
         comment=comment or None,
-        rater=rater.strip() or "anonymous",
+        rater=rater or "anonymous",
         idempotency_key=None if thumb is None else f"page:{thumb}",
     )
     try:
         events = feedback.events_of(runtime.task, said)
         await asyncio.to_thread(runtime.store.add_all, events)
-    except feedback.WrongCorrection as error:
-        return problem(f"Not saved. {error}")
-    except StoreError as error:
-        return problem(f"Not saved: {error}")
-    if correction is not None:
-        return '<p class="good">Saved. The next turn of the wheel learns from it.</p>'
-    return '<p class="good">Thank you, noted.</p>'
-
-
-def problem(text: str) -> str:
-    """A line that says what went wrong."""
-    return f'<p class="bad">{html.escape(text)}</p>'
+    except (feedback.WrongCorrection, StoreError) as error:
+        return problem(words.not_saved.format(reason=error))
+    return good(words.saved if correction is not None else words.thanks)

@@ -1,4 +1,4 @@
-"""The service as a process, with a real registry: start, swap, kill, drain; and the page in a real browser."""
+"""The service as a process, with a real registry: start, swap, kill, drain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from tests.waiting import until
 ASK = {"model": "intake", "messages": [{"role": "user", "content": "My head hurts."}], "max_tokens": 8}
 
 pytestmark = pytest.mark.slow
-QUIET = ["--no-sandbox", "--disable-background-networking"]
 
 
 @pytest.fixture
@@ -144,48 +143,3 @@ def test_a_taken_port_and_a_missing_params_file_are_one_clear_line(tmp_path: Pat
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port}" in line(workspace.make(tmp_path / "project"), port)
     assert "params.yaml" in line(tmp_path, workspace.free_port())
-
-
-@pytest.mark.browser
-def test_a_person_asks_corrects_and_is_told_what_is_wrong_and_when_it_is_saved(
-    service: Service, base: Path, version_1: Path, chromium: str
-) -> None:
-    from playwright.sync_api import expect, sync_playwright
-
-    workspace.register(version_1, base)
-    service.start()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=QUIET)
-        for width, height in ((1280, 860), (390, 844)):
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(service.url)
-            page.locator("#message textarea").wait_for(timeout=60_000)
-            expect(page.locator("#status")).to_contain_text("Version 1", timeout=60_000)
-            expect(page.locator("#simulated")).to_contain_text("simulated person")
-            page.fill("#message textarea", f"My head hurts, {width}")
-            page.click("#send")
-            expect(page.locator("#talk")).to_contain_text("version 1 ·", timeout=60_000)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            page.click("#write")
-            page.fill("#correction textarea", '{"symptom": "headache"}')
-            page.click("#save")
-            expect(page.locator("#said")).to_contain_text("Not saved", timeout=60_000)
-            page.fill("#rater input, #rater textarea", "ana")
-            page.fill("#correction textarea", right_note())
-            page.click("#save")
-            expect(page.locator("#said")).to_contain_text("Saved", timeout=60_000)
-            page.click("#up")
-            expect(page.locator("#said")).to_contain_text("Thank you", timeout=60_000)
-        browser.close()
-    with Store(places().database_url) as store:
-        rows = store.rows("intake", 0, store.latest_seq("intake"))
-    assert [row.kind for row in rows] == ["correction", "thumb_up"] * 2
-    assert {row.rater for row in rows} == {"ana"}
-    assert rows[0].messages[-1].content == "My head hurts, 1280"
-
-
-def right_note() -> str:
-    from tasks.intake import generator
-
-    sizes = {"train": 1, "test": 1, "unseen": 1, "new": 1, "new_unseen": 1, "traffic": 1}
-    return generator.example_sets(1, sizes)["train"][0].answer

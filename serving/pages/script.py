@@ -1,0 +1,65 @@
+"""What runs in the browser beside Gradio: language, direction, light or dark, keys. No library, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+
+from serving.pages.words import Language, words
+
+KEYS = {
+    "Slash": "#message textarea",
+    "KeyA": "#accept",
+    "KeyF": "#fix",
+    "KeyR": "#reject",
+    "KeyS": "#skip",
+    "Digit1": "#vote-a",
+    "Digit2": "#vote-b",
+    "Digit3": "#vote-tie",
+    "Digit4": "#vote-bad",
+}
+"""Key (where it is on the keyboard, whatever letter it writes) → what it presses, or the box it goes to."""
+
+SCRIPT = """<script>
+(() => {
+  const page = document.documentElement, keys = KEYS;
+  page.lang = LANGUAGE; page.dir = DIRECTION;
+  const kept = localStorage.getItem('saqia-theme'), here = new URL(location.href);
+  if (kept && !here.searchParams.has('__theme')) {
+    here.searchParams.set('__theme', kept); history.replaceState(null, '', here);
+  }
+  document.addEventListener('click', (event) => {
+    if (!event.target.closest('[data-theme]')) return;
+    const dark = document.body.classList.toggle('dark');
+    localStorage.setItem('saqia-theme', dark ? 'dark' : 'light');
+    const url = new URL(location.href);
+    url.searchParams.set('__theme', dark ? 'dark' : 'light'); history.replaceState(null, '', url);
+  });
+  const seen = (one) => one && one.offsetParent !== null;
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const typing = event.target.closest('input:not([type=radio]):not([type=checkbox]), textarea, select');
+    if (event.code === 'Escape' && typing) { typing.blur(); return; }
+    if (typing || event.repeat) return;
+    const code = event.code.replace('Numpad', 'Digit').replace('DigitDivide', 'Slash');
+    const one = document.querySelector(keys[code] || 'none');
+    if (!seen(one) || one.disabled) return;
+    event.preventDefault();
+    if (one.matches('textarea')) one.focus(); else one.click();
+  });
+})();
+</script>"""
+
+
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%27http://www.w3.org/2000/svg%27 viewBox=%270 0 24 24%27 '
+    "fill=%27none%27 stroke=%27%230d9488%27 stroke-width=%272%27%3E%3Ccircle cx=%2712%27 cy=%2712%27 r=%279%27/%3E"
+    '%3Cpath d=%27M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4%27/%3E%3C/svg%3E">'
+)
+"""The wheel, for the browser's tab."""
+
+
+def head(language: Language) -> str:
+    """For the page's <head>."""
+    direction = words(language).frame.direction
+    filled = SCRIPT.replace("KEYS", json.dumps(KEYS), 1)
+    return ICON + filled.replace("LANGUAGE", json.dumps(language)).replace("DIRECTION", json.dumps(direction))

@@ -1,0 +1,132 @@
+"""What the pages' functions say, without a browser: the form of every kind of task, the button's story, escaping."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.asking import Asked
+from components.feedback.keys import ApiKey
+from components.feedback.store import Turn
+from components.task import Task, load
+from serving.access.gate import KEY
+from serving.pages import chat, wheel
+from serving.pages.form import AnswerForm
+from serving.pages.person import allowed, person
+from serving.pages.shown import answer_html, presented
+from serving.pages.words import LANGUAGES, words
+
+NOTE = {
+    "symptom": "headache", "site": "head", "duration": "2 days", "severity": "mild", "medication": "none",
+    "urgency": "routine",
+}  # fmt: skip
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ATTACK = "<script>x</script>"
+
+
+def form_of(task: Task, language: Any = "en") -> AnswerForm:
+    with gr.Blocks():
+        return AnswerForm(task, words(language))
+
+
+def held(form: AnswerForm, opened: list[Any]) -> list[Any]:
+    """The values of the form's inputs among those that `opened` sets."""
+    at = form.outputs.index(form.inputs[0])
+    return opened[at : at + len(form.inputs)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_structured_answer_comes_out_of_the_form_as_it_went_in_and_a_fault_is_named(language: Any) -> None:
+    form = form_of(load("intake"), language)
+    values = held(form, form.opened(json.dumps(NOTE)))
+    checked = form.checked(values)
+    assert json.loads(checked.answer) == NOTE
+    assert not checked.faults
+    values[values.index("2 days")] = "for ever"
+    checked = form.checked(values)
+    assert set(checked.faults) == {("duration",)}
+    assert "duration" in form.told_of(checked)
+    assert words(language).form.errors["string_pattern_mismatch"] in form.told_of(checked)
+
+
+def test_an_answer_that_is_no_json_opens_an_empty_form_that_says_so_and_names_every_field() -> None:
+    form = form_of(load("intake"))
+    opened = form.opened('{"symptom": "head')
+    assert opened[0]["visible"] is True
+    assert "begins empty" in opened[0]["value"]
+    assert {path[0] for path in form.checked(held(form, opened)).faults} == set(NOTE)
+
+
+def test_the_same_answer_can_be_edited_as_json_where_a_wrong_line_is_named() -> None:
+    form = form_of(load("intake"))
+    values = held(form, form.opened(json.dumps(NOTE), as_json=True))
+    assert not form.checked(values).faults
+    values[1] = '{"symptom":\n oops}'
+    assert "line 2" in form.told_of(form.checked(values))
+    values[1] = json.dumps(NOTE | {"severity": "awful"})
+    assert "severity" in form.told_of(form.checked(values))
+
+
+def test_labels_are_chosen_and_free_text_is_written() -> None:
+    label = Task.model_validate({"name": "kind", "title": "", "answer": "label", "labels": ["good", "bad"]})
+    form = form_of(label)
+    assert form.checked(held(form, form.opened("bad"))).answer == "bad"
+    assert held(form, form.opened("neither"))[1] is None
+    text = form_of(Task.model_validate({"name": "talk", "title": "", "answer": "text"}))
+    assert text.checked(held(text, text.opened("Hello,\nthere."))).answer == "Hello,\nthere."
+
+
+def turn(state: Any, opened: datetime) -> Turn:
+    return Turn(id=1, task="intake", number=1, after=0, through=5, sha256="", state=state, opened_at=opened)
+
+
+def test_the_button_tells_what_became_of_it() -> None:
+    say = words("en").wheel
+    asked = Asked(task="intake", by=ATTACK, at=NOW)
+    assert wheel.told(say, None, [], NOW) == ""
+    fresh = wheel.told(say, asked, [], NOW + timedelta(seconds=3))
+    assert "waiting for the worker" in fresh
+    assert "No worker" not in fresh
+    assert ATTACK not in fresh
+    assert "No worker" in wheel.told(say, asked, [], NOW + timedelta(minutes=1))
+    taken = asked.model_copy(update={"state": "taken", "taken_at": NOW})
+    assert "worker took it" in wheel.told(say, taken, [], NOW)
+    running = turn("open", NOW + timedelta(seconds=9))
+    assert "Turn 1 is running" in wheel.told(say, taken, [running], NOW)
+    assert wheel.told(say, taken, [turn("closed", NOW + timedelta(seconds=9))], NOW) == ""
+    assert [wheel.may_start(asked, []), wheel.may_start(taken, []), wheel.may_start(None, [running])] == [
+        False, True, False,
+    ]  # fmt: skip
+
+
+def test_a_key_says_who_somebody_is_and_what_they_may() -> None:
+    key = ApiKey(id="k", name="ana", hint="", scopes=("use",), created_at=NOW)
+
+    def request(key: ApiKey | None) -> Any:
+        return SimpleNamespace(request=SimpleNamespace(scope={KEY: key}))
+
+    assert person(request(key), "somebody else").name == "ana"
+    assert person(request(None), "  ben \n b ").name == "ben b"
+    assert allowed(request(None), "admin", words("en")).key is None
+    with pytest.raises(gr.Error, match="review"):
+        allowed(request(key), "review", words("en"))
+
+
+def test_what_models_write_is_text_in_tables_and_beside_them() -> None:
+    task = load("intake")
+    for answer in (json.dumps({"symptom": ATTACK, ATTACK: [ATTACK]}), ATTACK):
+        assert ATTACK not in answer_html(task, words("en"), answer)
+    assert ATTACK not in presented(task, words("en"), json.dumps({ATTACK: ATTACK}))
+
+
+def test_a_conversation_that_the_browser_kept_is_taken_only_as_far_as_it_is_one() -> None:
+    site: Any = SimpleNamespace(runtime=SimpleNamespace(store=None))
+    for nonsense in ("", "{", "[]", '{"turns": 3}', '{"turns": [{"role": "user"}]}', '{"turns": [3]}'):
+        assert chat.recalled(site, nonsense) == ([], None)
+    kept = chat.keepsake([{"role": "user", "content": "x" * 150_000}, {"role": "assistant", "content": "y"}] * 2, None)
+    assert len(chat.recalled(site, kept)[0]) == 2

@@ -1,0 +1,80 @@
+"""No string is missing in either language, and each language is itself."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+
+from serving.pages.language import chosen, preferred, split
+from serving.pages.words import LANGUAGES, words
+
+SAME_EVERYWHERE = {"frame.direction", "frame.name"}
+
+
+def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string of a language with where it stands."""
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from strings(getattr(value, field.name), f"{path}.{field.name}".lstrip("."))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from strings(inner, f"{path}.{key}")
+    else:
+        yield path, value
+
+
+def holes(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_string_is_there_and_takes_the_same_figures_as_in_english(language: Any) -> None:
+    english, own = dict(strings(words("en"))), dict(strings(words(language)))
+    assert set(own) == set(english)
+    assert not [path for path, text in own.items() if not text.strip()]
+    assert {path: holes(text) for path, text in own.items()} == {path: holes(text) for path, text in english.items()}
+
+
+def test_arabic_is_written_in_arabic() -> None:
+    latin = [
+        path
+        for path, text in strings(words("ar"))
+        if path not in SAME_EVERYWHERE and not any("\u0600" <= letter <= "\u06ff" for letter in text)
+    ]
+    assert latin == []
+    assert words("ar").frame.direction == "rtl"
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"),
+        ("ar", "ar"),
+        ("ar-EG,ar;q=0.9,en;q=0.8", "ar"),
+        ("en;q=0.4, ar;q=0.5", "ar"),
+        ("de,en;q=0.5,ar;q=0.3", "en"),
+        ("de, fr", "en"),
+        ("ar;q=0, en;q=0.1", "en"),
+        ("ar;q=x", "en"),
+        (";;,,=", "en"),
+    ],
+)
+def test_the_browsers_settings_choose_the_language(header: str, language: str) -> None:
+    assert preferred(header) == language
+
+
+def test_a_language_chosen_before_outweighs_the_settings_and_nonsense_does_not() -> None:
+    assert chosen({b"cookie": b"a=1; saqia-language=ar", b"accept-language": b"en"}) == "ar"
+    assert chosen({b"cookie": b"saqia-language=xx", b"accept-language": b"ar"}) == "ar"
+    assert chosen({b"cookie": b"\xff;=;", b"accept-language": b"en"}) == "en"
+
+
+def test_the_address_names_the_language() -> None:
+    assert split("/ar/review") == ("ar", "/review")
+    assert split("/ar") == ("ar", "/")
+    assert split("/arena") == (None, "/arena")
+    assert split("") == (None, "/")
