@@ -148,10 +148,10 @@ def build(site: Site) -> None:
             return (gr.skip(),) * 4
         return history, answered, gr.update(visible=answered is not None), gr.update(visible=False)
 
-    async def who_can(chosen: str) -> tuple[str, Any]:
+    async def who_can(chosen: str) -> Any:
         choices = await asyncio.to_thread(lambda: version_choices(site, runtime.registered()))
         there = any(value == chosen for _, value in choices)
-        return status_line(site), gr.update(choices=choices, value=chosen if there else task.name)
+        return gr.update(choices=choices, value=chosen if there else task.name)
 
     outputs = [talk, box, last, panel, writing, suggestions, said, kept]
     for event in (box.submit, send.click):
@@ -172,7 +172,9 @@ def build(site: Site) -> None:
     ).then(None, kept, None, js=KEEP)
     page().load(recall, kept, [talk, last, panel, suggestions], js=RECALL)
     for event in (page().load, gr.Timer(5).tick):
-        event(who_can, which, [status, which], show_progress="hidden")
+        event(lambda: status_line(site), None, status, show_progress="hidden")
+    for event in (page().load, status.change):  # not every five seconds: somebody may be choosing
+        event(who_can, which, which, show_progress="hidden")
 
 
 def status_line(site: Site) -> str:

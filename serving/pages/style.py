@@ -73,6 +73,7 @@ a:focus-visible, button:focus-visible, textarea:focus-visible, input:focus-visib
 .good { color: var(--good); margin: 0; }
 .bad { color: var(--bad); margin: 0; }
 .warn { color: var(--warn); margin: 0; }
+.prose :is(.good, .bad, .warn, .note, .up, .down) * { color: inherit; }
 .prose .good { color: var(--good); } .prose .bad { color: var(--bad); } .prose .warn { color: var(--warn); }
 .gradio-container code { background: var(--soft); padding: .1em .35em; border-radius: 4px; }
 #who { align-items: center; gap: 12px; flex-wrap: wrap; }
@@ -219,7 +220,9 @@ table.figures td.words { white-space: normal; min-width: 180px; }
 
 /* What people and models write has its own direction, whatever the page's. */
 textarea, input[type=text] { unicode-bidi: plaintext; text-align: start !important; }
-html[dir=rtl] .gradio-container [dir=ltr] { direction: rtl; }
+html[dir=rtl] .gradio-container .block[dir=ltr], html[dir=rtl] .gradio-container span[data-testid][dir=ltr] {
+  direction: rtl; }
+html[dir=rtl] #which .icon-wrap { right: auto; left: 12px; }
 html[dir=rtl] .gradio-container textarea[dir=ltr] { direction: inherit; }
 html[dir=rtl] .gradio-container .code textarea { direction: ltr; unicode-bidi: normal; }
 
@@ -233,6 +236,8 @@ html[dir=rtl] .gradio-container .code textarea { direction: ltr; unicode-bidi: n
   #arena-who .form, #board-choices .form { flex-direction: column; align-items: stretch; }
   table.figures th, table.figures td { white-space: normal; padding: 4px 6px; }
   table.figures .wide { display: none; }
+  table.heat td { min-width: 54px; padding: 6px 3px; }
+  table.heat th { padding: 6px 5px; }
   #judge button, .choices-row button { flex: 1 1 40%; min-width: 0 !important; }
   #who > * { flex: 1 1 100% !important; }
 }

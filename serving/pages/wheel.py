@@ -46,7 +46,8 @@ def build(site: Site) -> None:
     with gr.Row(elem_id="start-row", elem_classes="choices-row"):
         rater, _ = site.name_box()
         start = gr.Button(words.start, variant="primary", elem_id="start", interactive=False)
-    told = gr.HTML("", elem_id="start-told")
+    refused = gr.HTML("", elem_id="start-refused")
+    story = gr.HTML("", elem_id="start-told")
     turns = gr.HTML("", elem_id="turns")
 
     async def look(request: gr.Request) -> tuple[Any, ...]:
@@ -54,18 +55,19 @@ def build(site: Site) -> None:
 
     async def pressed(who: str, request: gr.Request) -> tuple[Any, ...]:
         asker = allowed(request, "admin", site.words, who)
+        nothing = (gr.skip(),) * len(outputs)
         if not asker.name:
-            return gr.skip(), gr.skip(), problem(words.ask_name), gr.skip()
+            return problem(words.ask_name), *nothing
         try:
             if why := await asyncio.to_thread(not_now, site):
-                return gr.skip(), gr.skip(), problem(why), gr.skip()
+                return problem(why), *nothing
             await asyncio.to_thread(asking.ask, config.places().home, site.runtime.task.name, asker.name)
         except StageError as error:
-            return gr.skip(), gr.skip(), problem(str(error)), gr.skip()
-        return await look(request)
+            return problem(str(error)), *nothing
+        return "", *await look(request)
 
-    outputs = [state, start, told, turns]
-    start.click(pressed, rater, outputs, show_progress="hidden", api_name="wheel_start")
+    outputs = [state, start, story, turns]
+    start.click(pressed, rater, [refused, *outputs], show_progress="hidden", api_name="wheel_start")
     for event in (page().load, gr.Timer(REFRESH_SECONDS).tick):
         event(look, None, outputs, show_progress="hidden")
 

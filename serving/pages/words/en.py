@@ -187,7 +187,7 @@ WORDS = Words(
         wins="wins",
         votes="votes",
         matrix="Who won against whom",
-        matrix_hint="Share of the votes that the row won against the column; a tie is half. Blue: more than half.",
+        matrix_hint="Share of the votes (n) that the row won against the column; a tie is half. Blue: more than half.",
         met="n = {count}",
         judges="AI judges",
         judge="judge",
