@@ -86,11 +86,11 @@ def init(
 
     Says how many rows were understood, and which were not and why. Then: `saqia run NAME`.
     """
-    here = [path.resolve() if path else None for path in (examples, from_llamafactory)]
+    file, folder = (path.resolve() if path else None for path in (examples, from_llamafactory))
     root, _ = _enter()
     from flows.own_task import create, reader
 
-    create(root, name, reader(*here, dataset, prompt_column, answer_column), schema, base)
+    create(root, name, reader(file, folder, dataset, prompt_column, answer_column), schema, base)
 
 
 @app.command(rich_help_panel="Your own task")

@@ -86,7 +86,7 @@ _INSTEAD = "export it as gguf, whose template llama.cpp renders itself (--jinja)
 def _observe(tokenizer: PreTrainedTokenizerBase) -> Shape:
     system, user, assistant, again = (
         Message(role=role, content=mark)
-        for role, mark in zip(("system", "user", "assistant", "user"), _MARKS.values(), strict=True)  # type: ignore[arg-type]
+        for role, mark in zip(("system", "user", "assistant", "user"), _MARKS.values(), strict=True)
     )
     asked = _parts(_render(tokenizer, [system, user]), 2)
     closed = _parts(_render(tokenizer, [system, user], ask=False), 2)
