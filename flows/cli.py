@@ -86,12 +86,11 @@ def init(
 
     Says how many rows were understood, and which were not and why. Then: `saqia run NAME`.
     """
-    rows = examples.resolve() if examples else None
-    theirs = from_llamafactory.resolve() if from_llamafactory else None
+    file, folder = (path.resolve() if path else None for path in (examples, from_llamafactory))
     root, _ = _enter()
     from flows.own_task import create, reader
 
-    create(root, name, reader(rows, theirs, dataset, prompt_column, answer_column), schema, base)
+    create(root, name, reader(file, folder, dataset, prompt_column, answer_column), schema, base)
 
 
 @app.command(rich_help_panel="Your own task")

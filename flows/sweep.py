@@ -119,6 +119,7 @@ def apply(root: Path, places: Places, task: str | None) -> None:
     workspace.merged_params(root, name, search.nested(best.parameters))
     file = root / layout.task_folder(name) / layout.PARAMS
     yaml = YAML()  # keeps the user's comments and order
+    yaml.preserve_quotes = True
     values = (yaml.load(file.read_text(encoding="utf-8")) if file.exists() else None) or {}
     for key, value in best.parameters.items():
         *sections, last = key.split(".")
