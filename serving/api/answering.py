@@ -8,7 +8,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -200,7 +200,7 @@ class Asked:
         """The client has gone."""
         self.request.cancelled = True
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Deltas, then the end. Leaving early cancels the request.
 
         Text that came while the one before was being sent comes in one piece: a token may take a millisecond,
