@@ -200,7 +200,7 @@ class Asked:
         """The client has gone."""
         self.request.cancelled = True
 
-    async def events(self) -> AsyncGenerator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Deltas, then the end. Leaving early cancels the request.
 
         Text that came while the one before was being sent comes in one piece: a token may take a millisecond,

@@ -13,9 +13,9 @@ from serving.engine.interface import Event
 async def merged(asked: Sequence[Asked]) -> AsyncIterator[tuple[int, Event]]:
     """Events of all answers with the index of theirs; an error of one ends all."""
     if len(asked) == 1:
-        async with contextlib.aclosing(asked[0].events()) as events:
-            async for event in events:
-                yield 0, event
+        async with contextlib.aclosing(asked[0].events()) as only:
+            async for one_event in only:
+                yield 0, one_event
         return
     # Short: what is not sent yet shall wait with its answer, which puts pieces of text together.
     arrived: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue(len(asked))
