@@ -178,11 +178,11 @@ class AnswerForm:
 
     def watch(self) -> None:
         """Check at every change, and let the person choose how to edit."""
-        # Gradio's boxes hear `input` from keys alone, not of what is pasted; `change` also of what the form fills in.
-        triggers = [
-            control.change if isinstance(control, gr.Textbox) else control.input
-            for control in (self.text, *self._controls, *self._given)
-        ]
+        # Gradio's boxes hear `input` from keys alone; what was pasted is checked when the box is left. Not `change`:
+        # while the form fills its fields one after the other, it would check, and complain of, what is half filled.
+        controls = (self.text, *self._controls, *self._given)
+        boxes = [control.blur for control in controls if isinstance(control, gr.Textbox)]
+        triggers = [*(control.input for control in controls), *boxes]
         gr.on(
             triggers,
             lambda *values: self._report(self.checked(values)),

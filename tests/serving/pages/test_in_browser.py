@@ -96,6 +96,7 @@ def test_a_person_asks_corrects_by_form_is_told_which_field_is_wrong_and_when_it
         page.click("#write")
         expect(page.locator("#faults p")).to_have_count(1, timeout=WAIT)
         page.fill("#field-duration textarea", "for ever")
+        page.locator("#field-duration textarea").blur()
         expect(page.locator("#faults")).to_contain_text("duration: is not written as it must be", timeout=WAIT)
         page.click("#save")
         told = re.compile("Not saved: To mend: .*duration: is not written as it must be")
