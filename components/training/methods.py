@@ -76,9 +76,9 @@ def checkpoint_activations(model: torch.nn.Module, wanted: bool) -> None:
     if wanted and not policy.supports_gradient_checkpointing:
         raise StageError(f"train.gradient_checkpointing: {type(policy).__name__} cannot; set it to false")
     if wanted:
-        policy.gradient_checkpointing_enable({"use_reentrant": False})
-    elif policy.is_gradient_checkpointing:
-        policy.gradient_checkpointing_disable()
+        policy.activation_checkpointing_enable({"use_reentrant": False})
+    elif policy.is_activation_checkpointing:
+        policy.activation_checkpointing_disable()
 
 
 def freeze_all_but_top(model: PreTrainedModel, top: int) -> None:
