@@ -16,8 +16,10 @@ from components.curation.near import asked, question
 from components.models import load_tokenizer
 from components.quality import gate
 from components.quality.docs import make_offline
-from components.quality.frame import Line, frame, read_lines
-from components.quality.pairs import frame_of_pairs, read_pair_lines
+from components.quality.frame import frame
+from components.quality.lines import Line, read_lines
+from components.quality.pairs import frame_of_pairs
+from components.schema import Example, Preference
 
 log = logging.getLogger("validate")
 
@@ -26,17 +28,17 @@ class GateError(stage.StageError):
     """The data may not be taught."""
 
 
-def sets(name: str) -> tuple[list[Line], dict[str, list[Line]]]:
+def sets(name: str) -> tuple[list[Line[Example]], dict[str, list[Line[Example]]]]:
     """The training rows, and every evaluation set by name, as lines.
 
     Raises:
         files.DataError: a file that curate writes is missing.
     """
     curated = layout.curated(name)
-    evaluation = {path.stem: read_lines(path) for path in evaluation_files(layout.examples(name))}
+    evaluation = {path.stem: read_lines(path, Example) for path in evaluation_files(layout.examples(name))}
     for locked in ("replay", "target", "regression"):
-        evaluation[locked] = read_lines(curated / f"{locked}.jsonl")
-    return read_lines(curated / "train.jsonl"), evaluation
+        evaluation[locked] = read_lines(curated / f"{locked}.jsonl", Example)
+    return read_lines(curated / "train.jsonl", Example), evaluation
 
 
 def main(settings: config.Settings) -> None:
@@ -50,11 +52,11 @@ def main(settings: config.Settings) -> None:
         "training": frame(training, task, tokenizer, settings.quality.languages, evaluation, near),
         "evaluation": frame(tested, task, tokenizer, [], {}, near),
     }
-    taught = read_pair_lines(layout.curated(settings.task) / "preferences.jsonl")
-    heldout = read_pair_lines(layout.curated(settings.task) / "preferences_heldout.jsonl")
+    taught = read_lines(layout.curated(settings.task) / "preferences.jsonl", Preference)
+    heldout = read_lines(layout.curated(settings.task) / "preferences_heldout.jsonl", Preference)
     if taught or heldout:
         apart = [(line.where, question(line.row)) for line in tested if line.row is not None]
-        apart += [(line.where, asked(line.pair.prompt)) for line in heldout if line.pair is not None]
+        apart += [(line.where, asked(line.row.prompt)) for line in heldout if line.row is not None]
         frames["preference"] = frame_of_pairs(taught, task, tokenizer, apart, near)
         frames["held-out-preference"] = frame_of_pairs(heldout, task, tokenizer, (), near)
     with files.replacing_folder(layout.quality(settings.task)) as folder:

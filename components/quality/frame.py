@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from components.chat import examples_ids
 from components.curation.near import question, question_key
-from components.files import DataError
 from components.quality import checks
 from components.quality.language import other_language
+from components.quality.lines import Line
 from components.quality.overlap import nearest
 from components.schema import Example
 from components.task import Task
@@ -46,45 +42,12 @@ FAULTS = ("record", "roles", "answer", "language", "duplicate", "overlap")
 """Columns that hold what is wrong with the row, led by its place so that Data Docs name it; empty where nothing is."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a file: a row, or why it is none."""
-
-    where: str
-    row: Example | None
-    fault: str | None
-
-
-def read_lines(path: Path) -> list[Line]:
-    """Every line of a file, the broken ones with their fault, so that all of them can be named at once.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: run the stage that makes it (dvc repro curate)") from None
-    lines: list[Line] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path.name}:{number}"
-        try:
-            lines.append(Line(where, Example.model_validate_json(line), None))
-        except ValidationError as error:
-            first = error.errors()[0]
-            at = ".".join(str(part) for part in first["loc"])
-            lines.append(Line(where, None, f"{at + ': ' if at else ''}{first['msg']}"[:200]))
-    return lines
-
-
 def frame(
-    lines: Sequence[Line],
+    lines: Sequence[Line[Example]],
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     languages: Sequence[str],
-    apart_from: Mapping[str, Sequence[Line]],
+    apart_from: Mapping[str, Sequence[Line[Example]]],
     near: float,
 ) -> pd.DataFrame:
     """Derive the columns. `apart_from` are evaluation sets by name, which no row may be near to."""
@@ -138,7 +101,9 @@ def _foreign(row: Example, task: Task, languages: Sequence[str]) -> str | None:
     return None if found is None else f"looks like {found}"
 
 
-def _overlaps(rows: Sequence[Example], apart_from: Mapping[str, Sequence[Line]], near: float) -> list[str | None]:
+def _overlaps(
+    rows: Sequence[Example], apart_from: Mapping[str, Sequence[Line[Example]]], near: float
+) -> list[str | None]:
     names: list[str] = []
     texts: list[str] = []
     for name, lines in apart_from.items():

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from components.chat import examples_ids
 from components.curation.near import asked, question_key
-from components.files import DataError
+from components.quality.lines import Line
 from components.quality.overlap import nearest
 from components.schema import Message, Preference
 from components.task import Task
@@ -24,41 +20,8 @@ FAULTS = ("record", "roles", "answer", "equal", "decided", "overlap")
 COLUMNS = ("where", "id", *FAULTS, "chosen_tokens", "rejected_tokens")
 
 
-@dataclass(frozen=True)
-class PairLine:
-    """One line of a file of pairs: a pair, or why it is none."""
-
-    where: str
-    pair: Preference | None
-    fault: str | None
-
-
-def read_pair_lines(path: Path) -> list[PairLine]:
-    """Every line of a file, the broken ones with their fault.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: run the stage that makes it (dvc repro curate)") from None
-    lines: list[PairLine] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path.name}:{number}"
-        try:
-            lines.append(PairLine(where, Preference.model_validate_json(line), None))
-        except ValidationError as error:
-            first = error.errors()[0]
-            at = ".".join(str(part) for part in first["loc"])
-            lines.append(PairLine(where, None, f"{at + ': ' if at else ''}{first['msg']}"[:200]))
-    return lines
-
-
 def frame_of_pairs(
-    lines: Sequence[PairLine],
+    lines: Sequence[Line[Preference]],
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     tested: Sequence[tuple[str, str]],
@@ -67,14 +30,14 @@ def frame_of_pairs(
     """Derive the columns. `tested` are (place, question) of everything that no pair may be near to."""
     import pandas as pd
 
-    pairs = [line.pair for line in lines if line.pair is not None]
+    pairs = [line.row for line in lines if line.row is not None]
     tokens = [_tokens(tokenizer, pairs, answer) for answer in ("chosen", "rejected")]
     near_to = nearest([asked(pair.prompt) for pair in pairs], [question for _, question in tested], near)
     found = iter(zip(*tokens, near_to, strict=True))
-    decided = {_decision(pair, turned=False): line.where for line in lines if (pair := line.pair) is not None}
+    decided = {_decision(pair, turned=False): line.where for line in lines if (pair := line.row) is not None}
     records: list[dict[str, Any]] = []
     for line in lines:
-        pair = line.pair
+        pair = line.row
         record: dict[str, Any] = dict.fromkeys(COLUMNS)
         record |= {"where": line.where, "record": line.fault}
         if pair is not None:
