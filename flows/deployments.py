@@ -15,7 +15,6 @@ from typing import Any
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.events import emit_event
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
@@ -35,14 +34,10 @@ def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
     """Create or update the work pool, both deployments and the automation."""
     with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="this machine"))
-    strategy = (
-        ConcurrencyLimitStrategy.CANCEL_NEW
-        if settings.improve.when_busy == "cancel"
-        else ConcurrencyLimitStrategy.ENQUEUE
-    )
+    # No concurrency limit: Prefect takes the slot from a run that is paused for approval, and minutes later ends it
+    # for having none. That one turn runs at a time is the lock's business (flows/lock.py), by hand and scheduled alike.
     common: dict[str, Any] = {
         "work_pool_name": POOL,
-        "concurrency_limit": ConcurrencyLimitConfig(limit=1, collision_strategy=strategy),
         "job_variables": {"env": _environment(), "working_dir": str(root)},
         "print_next_steps": False,
         "ignore_warnings": True,
