@@ -181,7 +181,9 @@ def stack(project: Project) -> Iterator[Project]:
 
 
 def prefect(project: Project, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{project.url('SAQIA_PREFECT_PORT')}/api{path}", json=body, timeout=30)
+    """Ask Prefect's API. While SQLite is locked it says 503, try again, as its own clients do."""
+    url = f"{project.url('SAQIA_PREFECT_PORT')}/api{path}"
+    answer = until(lambda: (a := httpx.post(url, json=body, timeout=30)).status_code != 503 and a, "Prefect's answer")
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
