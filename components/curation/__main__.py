@@ -71,6 +71,12 @@ def main(settings: config.Settings) -> None:
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
     log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))
+    kept = sum(1 for row in curated.dropped if row.action == "quarantined")
+    if kept:
+        log.warning(
+            "curate: %d quarantined: they teach nothing until a person has looked (/ui/review; why: dropped.jsonl)",
+            kept,
+        )
 
 
 def _brought(name: str) -> tuple[Sequence[Preference], Sequence[Skipped]]:

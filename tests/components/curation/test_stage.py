@@ -147,7 +147,7 @@ def test_one_person_of_several_cannot_flood_a_turn(project: Write) -> None:
     assert len(kept) == 120
 
 
-def test_a_burst_is_quarantined_whole_and_says_why(project: Write) -> None:
+def test_a_burst_is_quarantined_whole_and_says_why(project: Write, caplog: pytest.LogCaptureFixture) -> None:
     flood = [correction(sentence(n), "ham", rater="mallory") for n in range(1000, 1130)]
     main(project(own(5), snapshots=[[*flood, *(correction(sentence(n)) for n in range(2000, 2030))]]))
     kept = [row.rater for name in ("train", "target") for row in read(name) if row.source == "correction"]
@@ -155,6 +155,7 @@ def test_a_burst_is_quarantined_whole_and_says_why(project: Write) -> None:
     quarantined = [row for row in dropped().values() if row.action == "quarantined"]
     assert {row.reason for row in quarantined} == {"rater mallory said more than 120 things within 60 s"}
     assert report()["feedback"]["steps"]["suspicion"]["quarantined"] == 130
+    assert "130 quarantined: they teach nothing until a person has looked" in caplog.text
 
 
 def test_a_trusted_persons_word_stands_in_the_same_turn_and_in_later_ones(project: Write) -> None:
