@@ -79,7 +79,7 @@ def parse(values: dict[str, Any], source: str = "params.yaml") -> Settings:
             if problem["type"] == "extra_forbidden":
                 lines.append(f"{source}: {key} is not a known key; {_known_keys(problem['loc'])}")
             else:
-                lines.append(f"{source}: {key} = {problem['input']!r}: {problem['msg']}")
+                lines.append(f"{source}: {key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
         raise ConfigError("\n".join(lines)) from None
 
 

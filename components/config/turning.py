@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zoneinfo
+from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import Field
+from cronsim import CronSim, CronSimError
+from pydantic import Field, field_validator
 
 from components.config.section import Section
 
@@ -34,3 +37,21 @@ class ImproveSettings(Section):
     retries: int = Field(1, ge=0, le=10)
     """Of a stage that was killed (out of memory, say); one that says why it can't is not tried again."""
     retry_seconds: float = Field(5, ge=0)
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_a_time(cls, cron: str) -> str:
+        try:
+            CronSim(cron, datetime.now(UTC))
+        except CronSimError as error:
+            raise ValueError(f"{error}; five fields: minute, hour, day of the month, month, day of the week") from error
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, name: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("no time zone of the IANA database, e.g. UTC or Asia/Riyadh") from error
+        return name

@@ -41,6 +41,8 @@ def test_the_shipped_params_spell_out_every_key() -> None:
         ({"turn": {"snapshots": [{"through": 3, "sha256": "short"}]}}, ["turn.snapshots.0.sha256"]),
         ({"promotion": {"approval": "maybe"}}, ["promotion.approval", "'none' or 'human'"]),
         ({"train": {"steps": "many"}}, ["train.steps", "many", "integer"]),
+        ({"improve": {"cron": "99 2 * * *"}}, ["improve.cron", "99 2", "minute", "five fields"]),
+        ({"improve": {"timezone": "Mars"}}, ["improve.timezone", "Mars", "IANA"]),
     ],
 )
 def test_a_wrong_value_is_named_with_its_full_path_and_what_is_allowed(values: dict, named: list[str]) -> None:
