@@ -115,6 +115,8 @@ class Rollout:
         """Hash → that base as a model of its own."""
         self.parity: dict[str, Parity] = {}
         self.refusal: Refusal | None = None
+        self.coming: str | None = None
+        """The version that is to be champion and is being loaded."""
         self.problem: str | None = None
         """Why the registry could not be read at the last look."""
         self.looked = threading.Event()
@@ -236,6 +238,7 @@ class Rollout:
         if refused and refused.version == source.version and time.monotonic() - refused.at < RETRY_SECONDS:
             return
         began = time.monotonic()
+        self.coming = source.version
         try:
             self._bring_in(source)
         except Exception as error:
@@ -247,6 +250,8 @@ class Rollout:
                 "version %s is refused: %s; %s", source.version, reason, goes_on, exc_info=None if expected else error
             )
             return
+        finally:
+            self.coming = None
         self.refusal = None
         log.info(
             "version %s serves (was %s; %.2f s)",

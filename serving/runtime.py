@@ -87,14 +87,7 @@ class Runtime:
         """May traffic come? With the reason and what is known about each version."""
         champion = self.versions.champion
         refusal = self.rollout.refusal
-        if champion is not None:
-            reason = f"version {champion.version} serves"
-        elif refusal is not None:
-            reason = f"version {refusal.version} is refused: {refusal.reason}"
-        elif self.rollout.problem:
-            reason = f"the registry cannot be read: {self.rollout.problem}"
-        else:
-            reason = f"{self.task.name} has no version yet: run `saqia build`"
+        reason = f"version {champion.version} serves" if champion is not None else self.why_none()
         return champion is not None, {
             "ready": champion is not None,
             "reason": reason,
@@ -110,6 +103,19 @@ class Runtime:
             "refused": {"version": refusal.version, "reason": refusal.reason} if refusal else None,
             "registry_problem": self.rollout.problem,
         }
+
+    def why_none(self) -> str:
+        """Why no champion answers."""
+        refusal = self.rollout.refusal
+        if self.rollout.coming is not None:
+            return f"version {self.rollout.coming} is being loaded"
+        if refusal is not None:
+            return f"version {refusal.version} is refused: {refusal.reason}"
+        if self.rollout.problem:
+            return f"the registry cannot be read: {self.rollout.problem}"
+        if not self.rollout.looked.is_set():
+            return "the registry is being read"
+        return f"{self.task.name} has no version yet: run `saqia build`"
 
     def _canary(self) -> dict[str, object] | None:
         trial, judge = self.versions.trial, self.rollout.judge

@@ -219,7 +219,7 @@ class Versions:
         """
         if name in (self.task, f"{self.task}@champion"):
             if (champion := self.champion) is None:
-                raise NoVersionYet(f"{self.task} has no version yet: run `saqia build`")
+                raise NoVersionYet(f"{self.task} has no version that answers")
             with self._lock:
                 trial = self._trial
                 if trial is None or user is None or name != self.task:

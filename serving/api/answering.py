@@ -53,10 +53,9 @@ async def resolve(runtime: Runtime, model: str, user: str | None = None) -> Serv
         served = runtime.versions.resolve(model, user)
         runtime.rollout.used(served.version)
         return served
-    except NoVersionYet as error:
-        raise ApiError(
-            503, str(error), param="model", code="no_version_yet", kind="server_error", headers={"Retry-After": "30"}
-        ) from None
+    except NoVersionYet:
+        why, retry = runtime.why_none(), {"Retry-After": "30"}
+        raise ApiError(503, why, param="model", code="no_version_yet", kind="server_error", headers=retry) from None
     except UnknownModel as error:
         unknown = ApiError(404, str(error), param="model", code="model_not_found")
     which = runtime.versions.registered(model)

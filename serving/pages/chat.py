@@ -185,7 +185,9 @@ def status_line(site: Site) -> str:
     if refused:
         refusal = words.refused.format(version=html.escape(refused.version), reason=html.escape(refused.reason))
     if champion is None:
-        if refusal:
+        if runtime.rollout.coming is not None:
+            reason = words.loading.format(version=html.escape(runtime.rollout.coming))
+        elif refusal:
             reason = refusal
         elif runtime.rollout.problem:
             reason = words.registry_unreadable.format(reason=html.escape(runtime.rollout.problem))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -144,6 +145,26 @@ def test_without_a_version_the_service_says_what_to_do(tmp_path: Path, base: Pat
         live.until(lambda: httpx.get(f"{live.url}/readyz").status_code == 200)
         assert version_of(live) == "1"
     finally:
+        live.close()
+
+
+def test_while_the_first_version_is_loaded_nobody_is_told_to_build_one(
+    tmp_path: Path, base: Path, version_1: Path
+) -> None:
+    here = threading.Event()
+    slow = replace(source("1", version_1, base), folder=lambda: version_1 if here.wait(60) else None)
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", slow)
+    try:
+        live.until(lambda: live.runtime.rollout.coming)
+        ready = httpx.get(f"{live.url}/readyz")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "version 1 is being loaded")
+        answer = httpx.post(f"{live.url}/v1/chat/completions", json=ASK)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (503, "version 1 is being loaded")
+        here.set()
+        live.until(lambda: httpx.get(f"{live.url}/readyz").status_code == 200)
+        assert live.runtime.rollout.coming is None
+    finally:
+        here.set()
         live.close()
 
 

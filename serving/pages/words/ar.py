@@ -30,6 +30,7 @@ WORDS = Words(
         answers="يجيب الإصدار {version} من {task}",
         refused="رُفض الإصدار {version}: {reason}",
         nothing_yet="لا يوجد بعدُ إصدار من {task}: شغّل {command}",
+        loading="يجري تحميل الإصدار {version}",
         registry_unreadable="تتعذّر قراءة السجل: {reason}",
         which="من يجيب",
         champion="البطل",

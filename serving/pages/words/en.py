@@ -30,6 +30,7 @@ WORDS = Words(
         answers="Version {version} of {task} answers",
         refused="version {version} was refused: {reason}",
         nothing_yet="{task} has no version yet: run {command}",
+        loading="version {version} is being loaded",
         registry_unreadable="The registry cannot be read: {reason}",
         which="Who answers",
         champion="The champion",

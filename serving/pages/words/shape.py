@@ -41,6 +41,7 @@ class Chat:
     answers: str
     refused: str
     nothing_yet: str
+    loading: str
     registry_unreadable: str
     which: str
     champion: str
