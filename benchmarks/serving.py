@@ -96,9 +96,10 @@ async def level(url: str, model: str, clients: int, seconds: float, tokens: int)
 
     async def request(number: int, http: httpx.AsyncClient) -> None:
         nonlocal generated, failed
-        content = QUESTIONS[number % len(QUESTIONS)]
-        body = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True}
-        body |= {"max_tokens": tokens, "temperature": 0}
+        # The system message is sent along: without one the service adds its task's, and would have more to read.
+        messages = [{"role": "system", "content": models.SYSTEM}]
+        messages += [{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}]
+        body = {"model": model, "messages": messages, "stream": True, "max_tokens": tokens, "temperature": 0}
         asked, first = time.monotonic(), None
         async with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
             if response.status_code != 200:

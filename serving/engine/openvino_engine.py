@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("saqia.engine")
 
 PREFILL_TOKENS = 4096
-KEPT_FILES = 4
-"""Written versions that stay on disk, the newest."""
+KEPT_VERSIONS = 4
+"""Written versions that stay on disk, those last used."""
 LONGEST_DRAIN = 3600.0
 """Seconds; a request's own deadline ends it long before."""
 COLDEST = 0.01
@@ -203,15 +204,17 @@ class OpenVinoEngine:
 
         base = models.read_base(self.base).sha256[:16]
         own = "base" if folder is None else models.read_manifest(folder).adapter_sha256[:16]
-        file = self._files / f"{base}-{own}.gguf"
+        file = self._files / f"{base}-{own}" / "model.gguf"
         if file.exists():
             file.touch()
             return file
         if model is None:
             model = models.load_model(self.base) if folder is None else load_merged(self.base, folder)
+        file.parent.mkdir(parents=True, exist_ok=True)
         gguf.write(model, tokenizer, file)
-        for old in sorted(self._files.glob("*.gguf"), key=lambda f: f.stat().st_mtime, reverse=True)[KEPT_FILES:]:
-            old.unlink(missing_ok=True)
+        written = sorted(self._files.glob("*/model.gguf"), key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in written[KEPT_VERSIONS:]:
+            shutil.rmtree(old.parent, ignore_errors=True)
         return file
 
     def unload(self, name: str, then: Callable[[], None] = lambda: None) -> None:

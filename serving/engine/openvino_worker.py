@@ -22,7 +22,10 @@ import os
 import select
 import sys
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
+
+from serving.engine.openvino_weights import kept_in_f16
 
 BLOCK = 32
 """Tokens in one block of the key/value cache (openvino's, on a CPU)."""
@@ -54,7 +57,10 @@ class Worker:
             "KV_CACHE_PRECISION": "f32",
             "INFERENCE_NUM_THREADS": int(settings["threads"]),
         }
-        self._pipeline = genai.ContinuousBatchingPipeline(settings["file"], scheduler, "CPU", exact)
+        file = Path(settings["file"])
+        tokenizer = genai.Tokenizer(str(file))  # only asked for by the constructor: prompts come as ids
+        weights = kept_in_f16(file)
+        self._pipeline = genai.ContinuousBatchingPipeline(str(weights), tokenizer, scheduler, "CPU", **exact)
 
     def serve(self, source: int) -> None:
         """Read, step, tell; until the input ends."""
