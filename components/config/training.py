@@ -117,6 +117,13 @@ class TrainSettings(Section):
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
+    launcher: Literal["local", "torchrun", "ray"] = "local"
+    """Who starts a training's processes (components/training/launchers): this machine's cores or its one GPU; one
+    process for each of its GPUs; the workers of a Ray cluster (RAY_ADDRESS; without it one on this machine)."""
+    processes: int | None = Field(None, ge=2)
+    """torchrun, ray: how many. None: one for each GPU, or where there is none as many as `threads`."""
+    restarts: int = Field(2, ge=0)
+    """torchrun, ray: so often all begin again from the last checkpoint after one of them died."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
     rl: RLSettings = RLSettings()
