@@ -175,6 +175,20 @@ def down() -> None:
 
 
 @app.command(rich_help_panel="The stack")
+def worker(
+    pool: Annotated[str, typer.Option(help="The work pool: what `meta.pool` in dvc.yaml names.")],
+    server: Annotated[
+        str | None, typer.Option(help="Prefect's API where stages come from [default: this machine's own].")
+    ] = None,
+) -> None:
+    """Run stages that another installation sends to a work pool, in this clone of the project, until interrupted."""
+    root, places = _enter()
+    from flows.pool_worker import run
+
+    run(root, places, pool, server)
+
+
+@app.command(rich_help_panel="The stack")
 def status(task: TaskOption = None) -> None:
     """What runs, which version serves, how much feedback waits, how the last turns ended."""
     root, places = _enter()
