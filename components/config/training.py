@@ -73,6 +73,10 @@ ObjectiveName = Literal["sft", "classify", "dpo", "kto", "orpo", "ppo", "grpo", 
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
+TAUGHT_ALONE = frozenset({"kto", "ppo", "grpo", "rloo"})
+"""Objectives that launched processes cannot share: what they measure is of the whole batch, or they sample answers."""
+
+
 class PreferenceSettings(Section):
     """How `dpo`, `kto` and `orpo` learn from pairs; batch size, warm-up and method are those of `train`."""
 
@@ -133,4 +137,10 @@ class TrainSettings(Section):
     def _patience_has_something_to_look_at(self) -> TrainSettings:
         if self.patience is not None and not self.validation_rows:
             raise ValueError("patience needs validation_rows, e.g. 200: rows whose loss says when to stop")
+        return self
+
+    @model_validator(mode="after")
+    def _launched_processes_can_share_it(self) -> TrainSettings:
+        if self.launcher != "local" and self.objective in TAUGHT_ALONE:
+            raise ValueError(f"launcher: {self.launcher} cannot teach objective {self.objective}; set it to local")
         return self
