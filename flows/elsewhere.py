@@ -11,17 +11,19 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import LogSort
 from prefect.deployments import run_deployment
-from prefect.states import Cancelling, Crashed
+from prefect.states import Cancelled, Cancelling, Crashed
 
 from components.config import ImproveSettings
+from components.stage import StageError
 from flows import exchange, pools, transfer
 from flows.results import Node, StageFailed
 from flows.workspace import Workspace
@@ -29,6 +31,9 @@ from flows.workspace import Workspace
 LOOK_SECONDS = 1.0
 KILLED = "Killed"
 """Name of the state of a stage that was killed there, rather than gave up."""
+LATE = timedelta(seconds=15)
+"""By how much a line may come after one that is younger."""
+PAGE = 200
 LINES = "prefect.flow_runs.stage"
 """Logger whose lines the sender passes on: the stage's own."""
 
@@ -46,9 +51,24 @@ def run(
         False if it had been made before, and nobody was asked.
 
     Raises:
-        StageFailed: the stage's own line; that the worker died (then it may be tried again), or that none came.
-        StageError: git's origin or DVC's remote refuses.
+        StageFailed: the stage's own line; that the worker died (then it may be tried again), or that none came;
+            that git's origin or DVC's remote refuses.
     """
+    try:
+        return _run(node, workspace, settings, line, stopped)
+    except StageFailed:
+        raise
+    except StageError as error:
+        raise StageFailed(node.name, f"{node.name}: {error}", retryable=False) from error
+
+
+def _run(
+    node: Node,
+    workspace: Workspace,
+    settings: ImproveSettings,
+    line: Callable[[str], None],
+    stopped: Callable[[], bool],
+) -> bool:
     assert node.pool
     if transfer.made_before(workspace.root, node.name):
         return False
@@ -97,19 +117,18 @@ def _follow(
         StageFailed: its worker is gone, or none came within `minutes`, or this flow is being stopped.
     """
     assert node.pool
-    seen, missing_since = 0, 0.0
+    lines, missing_since = _Lines(client, run_id, line), 0.0
     while True:
         asked = client.read_flow_run(run_id)
-        seen = _pass_on(client, run_id, seen, line)
+        lines.pass_on()
         state = asked.state
         assert state
         if state.is_final():
-            _pass_on(client, run_id, seen, line)
             return state
-        if stopped():
-            client.set_flow_run_state(run_id, Cancelling(), force=True)
-            raise StageFailed(node.name, f"{node.name}: interrupted", retryable=False)
         there, taken_by = pools.workers(client, node.pool), asked.labels.get("prefect.worker.name")
+        if stopped():
+            client.set_flow_run_state(run_id, Cancelled() if taken_by is None else Cancelling(), force=True)
+            raise StageFailed(node.name, f"{node.name}: interrupted", retryable=False)
         if taken_by is not None and taken_by not in there:
             said = f"{node.name}: worker {taken_by} of work pool {node.pool} is gone: it died, or cannot reach Prefect"
             client.set_flow_run_state(run_id, Crashed(message=said), force=True)
@@ -123,7 +142,7 @@ def _follow(
                 f"waiting for it, {minutes:g} minutes at most"
             )
         elif time.monotonic() - missing_since > minutes * 60:
-            client.set_flow_run_state(run_id, Cancelling(), force=True)
+            client.set_flow_run_state(run_id, Cancelled(), force=True)
             raise StageFailed(
                 node.name,
                 f"{node.name}: no worker of work pool {node.pool} came within {minutes:g} minutes "
@@ -134,12 +153,28 @@ def _follow(
         time.sleep(LOOK_SECONDS)
 
 
-def _pass_on(client: SyncPrefectClient, run_id: UUID, seen: int, line: Callable[[str], None]) -> int:
-    """Tell the lines after the first `seen`; how many there are now."""
-    entries = client.read_logs(
-        LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])), offset=seen, sort=LogSort.TIMESTAMP_ASC
-    )
-    for entry in entries:
-        if entry.name == LINES:
-            line(entry.message)
-    return seen + len(entries)
+class _Lines:
+    """A run's own lines, each told once; they come in batches, and one may come after later ones."""
+
+    def __init__(self, client: SyncPrefectClient, run_id: UUID, line: Callable[[str], None]) -> None:
+        self._client, self._run_id, self._line = client, run_id, line
+        self._told: set[UUID] = set()
+        self._since = datetime.fromtimestamp(0, UTC)
+
+    def pass_on(self) -> None:
+        """Tell what has come."""
+        wanted = LogFilter(
+            flow_run_id=LogFilterFlowRunId(any_=[self._run_id]), timestamp=LogFilterTimestamp(after_=self._since)
+        )
+        offset, entries = 0, []
+        while offset == len(entries):  # a page was full
+            page = self._client.read_logs(wanted, limit=PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+            entries += page
+            offset += PAGE
+        for entry in entries:
+            if entry.id not in self._told:
+                self._told.add(entry.id)
+                if entry.name == LINES:
+                    self._line(entry.message)
+        if entries:
+            self._since = max(self._since, entries[-1].timestamp - LATE)
