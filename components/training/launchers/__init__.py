@@ -36,7 +36,7 @@ def run(settings: config.Settings, work: Work) -> None:
     elif settings.train.launcher == "torchrun":
         from components.training.launchers import torchrun
 
-        torchrun.launch(settings)
+        torchrun.launch(settings, work)
     elif settings.train.launcher == "ray":
         from components.training.launchers import ray_cluster
 

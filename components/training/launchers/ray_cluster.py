@@ -42,6 +42,12 @@ def launch(settings: config.Settings) -> None:
             _check(places)
         gpus = int(ray.cluster_resources().get("GPU", 0))
         processes = member.how_many(settings.train.processes, gpus, settings.threads)
+        room = gpus or int(ray.cluster_resources().get("CPU", 0))
+        if processes > room:
+            what = f"train.processes = {processes}, but the cluster has {room} {'GPUs' if gpus else 'CPU cores'}"
+            if "RAY_ADDRESS" not in os.environ:
+                raise StageError(f"{what}: each worker needs its own; lower it")
+            log.warning("%s: waiting until it has grown", what)
         start(_stage, {"folder": str(folder)}, processes, settings.train.restarts, bool(gpus))
         if folder != here:
             for made in (layout.adapter(settings.task), layout.training(settings.task)):
@@ -207,13 +213,20 @@ def _folder(settings: config.Settings, here: Path, places: config.Places) -> Ite
     if places.shared == places.home:
         yield here
         return
+    from components.training import objectives
+
     folder = places.shared / "trainings" / uuid.uuid4().hex
     try:
         shutil.copytree(here / "components", folder / "components", ignore=shutil.ignore_patterns("__pycache__"))
         for part in (layout.task_folder(settings.task), layout.curated(settings.task), layout.BASE, layout.CHAMPION):
             shutil.copytree(here / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for file in (layout.PARAMS, "tasks/__init__.py"):
+        for file in (
+            layout.PARAMS,
+            Path("tasks/__init__.py"),
+            *objectives.find(settings.train.objective).inputs(settings),
+        ):
             if (here / file).exists():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(here / file, folder / file)
         yield folder
     finally:

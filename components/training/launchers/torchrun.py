@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from components import config
@@ -22,8 +22,8 @@ from components.training.launchers import member
 log = logging.getLogger(__name__)
 
 
-def launch(settings: config.Settings) -> None:
-    """Run the stage in `train.processes` processes.
+def launch(settings: config.Settings, work: Callable[[config.Settings], None]) -> None:
+    """Run the stage in `train.processes` processes; `work`, where this one is enough.
 
     Raises:
         StageError: as `start`.
@@ -34,6 +34,9 @@ def launch(settings: config.Settings) -> None:
     if gpus and wanted and wanted > gpus:
         raise StageError(f"train.processes = {wanted}, but this machine has {gpus} GPUs: each process needs its own")
     processes = member.how_many(wanted, gpus, settings.threads)
+    if processes == 1:
+        work(settings)
+        return
     start(("-m", "components", "training"), processes, settings.train.restarts)
 
 
