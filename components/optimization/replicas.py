@@ -194,7 +194,8 @@ def forked(processes: int, room: int) -> Iterator[None]:
     global _group
     if _group is not None:
         yield
-        if _group.rank:
+        alone, _group = _group.rank == 0, None  # from here on the first has nobody to meet
+        if not alone:
             raise Done
         return
     if processes == 1:
