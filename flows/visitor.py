@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from components import config
 from components.lifetime import end_with
 from components.stage import EXPECTED, said_by_system
-from flows import exchange, pipeline, transfer
+from flows import exchange, pipeline, transfer, workspace
 from flows.elsewhere import KILLED
 from flows.results import StageFailed
 
@@ -47,6 +47,7 @@ def stage(name: str, needs: list[str], task: str, ref: str, place: str) -> State
         lines.info("begins in %s on %s", made.root, os.uname().nodename)
         outcome = pipeline.start_and_follow(name, str(made.root), dict(made.env), lines.info)
         transfer.push_made(made.root, name)
+        workspace.remove_stopped(made)  # the folders of earlier turns
     except StageFailed as error:
         return Failed(message=str(error), **({"name": KILLED} if error.retryable else {}))
     except EXPECTED as error:
