@@ -75,9 +75,11 @@ def connected(folder: Path) -> Iterator[Any]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS", "local")
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")  # importing on a busy machine takes minutes
     if address == "local":
         # Ray's watch over machines that are about to be taken away: a process more, and this one stays
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers give way to everything else that runs here
     try:
         import ray
     except ImportError:

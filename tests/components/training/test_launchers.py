@@ -26,15 +26,17 @@ TRAINING = """
 import json, logging, os, signal, sys
 from pathlib import Path
 
-import torch
-
-from components.optimization import loop, optimizers, replicas
-from components.optimization.checkpoints import Checkpoints
+from components.optimization import replicas
 from components.stage import StageError
 from components.training.launchers import member, ray_cluster, torchrun
 
 
 def train(given):
+    import torch
+
+    from components.optimization import loop, optimizers
+    from components.optimization.checkpoints import Checkpoints
+
     torch.manual_seed(1)
     model = torch.nn.Sequential(torch.nn.Linear(8, 16), *(torch.nn.Linear(16, 16) for _ in range(3)))
     home = Path(given["home"])
@@ -76,8 +78,6 @@ if __name__ == "__main__":
 
             with ray_cluster.connected(Path(__file__).parent):
                 ray_cluster.start(training.train, given, 2, 1, False)
-        else:
-            train(given)
     except (StageError, replicas.Lost) as error:
         sys.exit(str(error))
 """
@@ -106,9 +106,10 @@ def _made(folder: Path, how: str) -> Any:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What one process makes of it."""
     folder = tmp_path_factory.mktemp("alone")
-    done = _run(folder, "alone")
-    assert done.returncode == 0, done.stderr
-    return _made(folder, "alone")
+    training: dict[str, Any] = {"__name__": "training"}
+    exec(TRAINING, training)
+    training["train"]({"home": str(folder), "event": ""})
+    return json.loads((folder / "made.json").read_text())
 
 
 @pytest.mark.parametrize("how", ["torchrun", pytest.param("ray", marks=pytest.mark.slow)])
