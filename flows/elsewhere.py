@@ -17,7 +17,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import Log, State
 from prefect.client.schemas.sorting import LogSort
 from prefect.deployments import run_deployment
 from prefect.states import Cancelled, Cancelling, Crashed
@@ -166,7 +166,7 @@ class _Lines:
         wanted = LogFilter(
             flow_run_id=LogFilterFlowRunId(any_=[self._run_id]), timestamp=LogFilterTimestamp(after_=self._since)
         )
-        offset, entries = 0, []
+        offset, entries = 0, list[Log]()
         while offset == len(entries):  # a page was full
             page = self._client.read_logs(wanted, limit=PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC)
             entries += page

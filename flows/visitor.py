@@ -49,7 +49,7 @@ def stage(name: str, needs: list[str], task: str, ref: str, place: str) -> State
         transfer.push_made(made.root, name)
         workspace.remove_stopped(made)  # the folders of earlier turns
     except StageFailed as error:
-        return Failed(message=str(error), **({"name": KILLED} if error.retryable else {}))
+        return Failed(name=KILLED if error.retryable else "Failed", message=str(error))
     except EXPECTED as error:
         return Failed(message=f"{name}: {error}")
     except OSError as error:

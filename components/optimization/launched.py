@@ -14,6 +14,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # public, but not said to mypy
+from torch.distributed.rendezvous import rendezvous
 
 from components.optimization.replicas import Lost
 
@@ -38,9 +40,9 @@ def process_group() -> Iterator[Launched]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    store, rank, count = next(dist.rendezvous("env://", timeout=WAIT))
+    store, rank, count = next(rendezvous("env://", timeout=WAIT))
     # torchrun keeps one store for all its attempts, in which this one would find the addresses of those that died
-    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=count, timeout=WAIT)
     try:
         yield Launched()
