@@ -36,6 +36,14 @@ def end_with_parent(signum: int = signal.SIGKILL) -> None:
     _watch(parent, signum)
 
 
+def end_with(process: int, signum: int = signal.SIGTERM) -> None:
+    """Have this process sent `signum` when another one, which need not have started it, is gone."""
+    try:
+        _watch(psutil.Process(process), signum)
+    except psutil.NoSuchProcess:
+        os.kill(os.getpid(), signum)
+
+
 SHELLS = frozenset({"sh", "dash", "ash", "ksh", "bash", "zsh", "fish"})
 
 

@@ -31,7 +31,7 @@ from prefect.states import Completed
 
 from components.config import ImproveSettings
 from components.stage import StageError
-from flows import preload
+from flows import elsewhere, preload
 from flows.results import Node, Outcome, Result, StageFailed
 from flows.workspace import Workspace
 
@@ -245,7 +245,10 @@ def _as_task(
         try:
             if not node.changed:
                 return Completed(name="Cached", message="nothing that it depends on has changed")
+            away = node.pool in settings.pools and elsewhere.run(node, workspace, settings, line, _stopping.is_set)
             outcome = start_and_follow(node.name, str(workspace.root), dict(workspace.env), line)
+            if away:
+                return Completed(message=f"done by work pool {node.pool}")
             if outcome == "cached":
                 return Completed(name="Cached", message="made before from the same inputs; taken from DVC's cache")
             return Completed(message="done")

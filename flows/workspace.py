@@ -87,7 +87,7 @@ def prepare(
         if commit is None:
             _copy(project, root)
         else:
-            _worktree(project, root, commit)
+            worktree(project, root, commit)
         share_dvc(project, root, places, git=commit is not None)
         if not (root / "dvc.lock").exists() or not _lock_is_own(root):
             _seed_lock(root, name, task, places)
@@ -128,17 +128,17 @@ def record(workspace: Workspace, label: str) -> str | None:
             files.write_text(kept / f"{name}.lock", lock.read_text(encoding="utf-8"))
     if workspace.commit is None:
         return None
-    _git(workspace.root, "add", "--all")
-    tree = _git(workspace.root, "write-tree")
+    git(workspace.root, "add", "--all")
+    tree = git(workspace.root, "write-tree")
     message = f"{workspace.task}: {label}\n\nThe parameters and the DVC lock that made it."
-    commit = _git(workspace.root, "commit-tree", tree, "-p", workspace.commit, "-m", message)
+    commit = git(workspace.root, "commit-tree", tree, "-p", workspace.commit, "-m", message)
     keep_ref(workspace, label, commit)
     return commit
 
 
 def keep_ref(workspace: Workspace, label: str, commit: str) -> None:
     """Keep a recorded commit reachable as refs/saqia/<task>/<label>, whatever becomes of branches."""
-    _git(workspace.project, "update-ref", f"refs/saqia/{workspace.task}/{label}", commit)
+    git(workspace.project, "update-ref", f"refs/saqia/{workspace.task}/{label}", commit)
 
 
 def keep_reports(workspace: Workspace, label: str) -> Path:
@@ -178,7 +178,7 @@ def checked_out(project: Path, commit: str, name: str, task: str, places: config
     """
     places = places.absolute(project)
     root = places.home / "work" / name
-    _worktree(project, root, commit)
+    worktree(project, root, commit)
     share_dvc(project, root, places, git=True)
     env = {**os.environ, **environment.variables(places), "PYTHONPATH": str(root)}
     workspace = Workspace(name=name, task=task, root=root, project=project, commit=commit, env=env)
@@ -205,22 +205,22 @@ def snapshot(project: Path) -> str:
     head = subprocess.run(
         ["git", "rev-parse", "--verify", "--quiet", "HEAD"], cwd=project, capture_output=True, text=True, check=False
     ).stdout.strip()
-    index = Path(_git(project, "rev-parse", "--git-path", "index"))
+    index = Path(git(project, "rev-parse", "--git-path", "index"))
     index = index if index.is_absolute() else project / index
     temporary = index.with_name(f"index.saqia.{os.getpid()}")
     try:
         if index.exists():
             shutil.copy2(index, temporary)
         env = {"GIT_INDEX_FILE": str(temporary)}
-        _git(project, "add", "--all", env=env)
-        tree = _git(project, "write-tree", env=env)
+        git(project, "add", "--all", env=env)
+        tree = git(project, "write-tree", env=env)
     finally:
         temporary.unlink(missing_ok=True)
         temporary.with_name(temporary.name + ".lock").unlink(missing_ok=True)
-    if head and _git(project, "rev-parse", f"{head}^{{tree}}") == tree:
+    if head and git(project, "rev-parse", f"{head}^{{tree}}") == tree:
         return head
     date = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "@0 +0000")
-    return _git(
+    return git(
         project,
         "commit-tree",
         tree,
@@ -231,7 +231,7 @@ def snapshot(project: Path) -> str:
     )
 
 
-def _git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
     """Run git without hooks or signing; return its output.
 
     Raises:
@@ -266,16 +266,16 @@ def _has_identity(folder: Path, env: Mapping[str, str]) -> bool:
     )
 
 
-def _worktree(project: Path, root: Path, commit: str) -> None:
+def worktree(project: Path, root: Path, commit: str) -> None:
     """A worktree of `commit` at `root`; one that is there already keeps its ignored files and its dvc.lock."""
     if (root / ".git").is_file():
         try:
             lock = root / "dvc.lock"
             own = lock.read_text(encoding="utf-8") if lock.exists() else None
-            folder = Path(_git(root, "rev-parse", "--absolute-git-dir"))
+            folder = Path(git(root, "rev-parse", "--absolute-git-dir"))
             (folder / "index.lock").unlink(missing_ok=True)
-            _git(root, "checkout", "--force", "--detach", "--quiet", commit)
-            _git(root, "clean", "--force", "-d", "--quiet")
+            git(root, "checkout", "--force", "--detach", "--quiet", commit)
+            git(root, "clean", "--force", "-d", "--quiet")
             if own is not None:
                 files.write_text(lock, own)
             return
@@ -283,7 +283,7 @@ def _worktree(project: Path, root: Path, commit: str) -> None:
             pass  # half made when its turn was killed: make it anew
     _remove_folder(project, root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    _git(project, "worktree", "add", "--detach", "--force", "--force", str(root), commit)
+    git(project, "worktree", "add", "--detach", "--force", "--force", str(root), commit)
 
 
 def _copy(project: Path, root: Path) -> None:
@@ -303,11 +303,11 @@ def _copy(project: Path, root: Path) -> None:
 def _remove_folder(project: Path, root: Path) -> None:
     if (project / ".git").exists() and root.exists():
         with contextlib.suppress(WorkspaceError):
-            _git(project, "worktree", "remove", "--force", "--force", str(root))
+            git(project, "worktree", "remove", "--force", "--force", str(root))
     shutil.rmtree(root, ignore_errors=True)
     if (project / ".git").exists():
         with contextlib.suppress(WorkspaceError):
-            _git(project, "worktree", "prune")
+            git(project, "worktree", "prune")
 
 
 def share_dvc(project: Path, root: Path, places: config.Places, git: bool) -> None:

@@ -19,6 +19,9 @@ class Places(BaseSettings):
 
     home: Path = Path(".saqia")
     """Feedback store, logs, pid files, worktrees, the local DVC remote, bases by hash."""
+    shared: Path | None = None
+    """A folder that all machines of one training see at this path: its checkpoints, and what it is made from and makes
+    (`train.launcher: ray`); default `home`."""
     database_url: str | None = None
     """SQLAlchemy URL of the feedback store; default a SQLite file under `home`."""
     tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
@@ -34,6 +37,7 @@ class Places(BaseSettings):
         home = self.home if self.home.is_absolute() else root / self.home
         return Places.model_construct(
             home=home,
+            shared=self.shared.resolve() if self.shared else home,
             database_url=self.database_url or f"sqlite:///{home / 'saqia.db'}",
             tracking_uri=self.tracking_uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}",
             host=self.host,
@@ -48,6 +52,7 @@ class Places(BaseSettings):
         assert self.tracking_uri, "call absolute() first"
         return {
             "SAQIA_HOME": str(self.home),
+            **({} if self.shared in (None, self.home) else {"SAQIA_SHARED": str(self.shared)}),
             "SAQIA_DATABASE_URL": self.database_url,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "SAQIA_HOST": self.host,

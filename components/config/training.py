@@ -73,6 +73,10 @@ ObjectiveName = Literal["sft", "classify", "dpo", "kto", "orpo", "ppo", "grpo", 
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
+TAUGHT_ALONE = frozenset({"kto", "ppo", "grpo", "rloo"})
+"""Objectives that launched processes cannot share: what they measure is of the whole batch, or they sample answers."""
+
+
 class PreferenceSettings(Section):
     """How `dpo`, `kto` and `orpo` learn from pairs; batch size, warm-up and method are those of `train`."""
 
@@ -117,6 +121,13 @@ class TrainSettings(Section):
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""
+    launcher: Literal["local", "torchrun", "ray"] = "local"
+    """Who starts a training's processes (components/training/launchers): this machine's cores or its one GPU; one
+    process for each of its GPUs; the workers of a Ray cluster (RAY_ADDRESS; without it one on this machine)."""
+    processes: int | None = Field(None, ge=2)
+    """torchrun, ray: how many. None: one for each GPU, or where there is none as many as `threads`."""
+    restarts: int = Field(2, ge=0)
+    """torchrun, ray: so often all begin again from the last checkpoint after one of them died."""
     checkpoint_every: int = Field(50, ge=1)
     golden_prompts: int = Field(8, ge=1)
     rl: RLSettings = RLSettings()
@@ -126,4 +137,10 @@ class TrainSettings(Section):
     def _patience_has_something_to_look_at(self) -> TrainSettings:
         if self.patience is not None and not self.validation_rows:
             raise ValueError("patience needs validation_rows, e.g. 200: rows whose loss says when to stop")
+        return self
+
+    @model_validator(mode="after")
+    def _launched_processes_can_share_it(self) -> TrainSettings:
+        if self.launcher != "local" and self.objective in TAUGHT_ALONE:
+            raise ValueError(f"launcher: {self.launcher} cannot teach objective {self.objective}; set it to local")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator
@@ -37,6 +37,10 @@ class ImproveSettings(Section):
     retries: int = Field(1, ge=0, le=10)
     """Of a stage that was killed (out of memory, say); one that says why it can't is not tried again."""
     retry_seconds: float = Field(5, ge=0)
+    pools: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Prefect work pools whose stages (`meta.pool` in dvc.yaml) other machines run; those of all others run here."""
+    pool_minutes: float = Field(60, gt=0)
+    """So long a stage waits while its pool has no worker."""
 
     @field_validator("cron")
     @classmethod

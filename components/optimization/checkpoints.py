@@ -30,10 +30,10 @@ def digest_of(**inputs: object) -> str:
 
 
 class Checkpoints:
-    """The one newest checkpoint of one training, under `<home>/checkpoints/<digest>/`."""
+    """The one newest checkpoint of one training, under `<shared>/checkpoints/<digest>/`."""
 
     def __init__(self, digest: str, every: int, home: Path | None = None) -> None:
-        self.folder = (home or config.places().home) / "checkpoints" / digest
+        self.folder = (home or config.places().shared or config.places().home) / "checkpoints" / digest
         self.every = every
 
     @property

@@ -25,6 +25,7 @@ from components.optimization.memory import peak_megabytes
 from components.optimization.optimizers import rate, set_rate
 from components.optimization.progress import Progress
 from components.optimization.watch import Watch
+from components.stage import StageError
 
 if TYPE_CHECKING:
     import torch
@@ -119,9 +120,15 @@ def fit(
     """Train for `plan.steps` steps, from the checkpoint if there is one; leaves `model` trained.
 
     Raises:
-        StageError: the loss is no number, or has jumped and stays there; a process beside this one died.
+        StageError: the loss is no number, or has jumped and stays there; a process beside this one died; launched
+            processes do not find the same checkpoint.
     """
     state = checkpoints.load() if checkpoints else None
+    if checkpoints and not replicas.agree(state["done"] if state else 0):
+        raise StageError(
+            f"the processes of this training find different checkpoints in {checkpoints.folder}: set SAQIA_SHARED to a "
+            "folder that all its machines share"
+        )
     room = sum(parameter.numel() for parameter in trainable(model).values()) + 2 + len(plan.curves)
     with replicas.forked(plan.replicas, room):
         return _fit(model, optimizers, plan, checkpoints, state)

@@ -1,13 +1,14 @@
-"""A small model's training on several cores: one process a core, each with its share of every batch.
+"""One training in several processes, each with its share of every batch.
 
 Processes meet twice a step: to add their gradients up (synchronous data parallelism; Li et al. 2020,
 https://arxiv.org/abs/2006.15704) and to tell each other the directions that Muon found; threads
 would meet after every operation (components/cores.py). The result depends on how many processes there are (sums
-run in another order) and on nothing else.
+run in another order) and on nothing else. Inside, everybody else asks `count()` and `rank()`.
 
-Processes are forked, so what was loaded is not loaded again, and they meet in memory that they share: a meeting of
-gloo, PyTorch's own for CPUs, takes 5 ms here and this one 0.3, where a step is 60. Inside, everybody else
-asks `count()` and `rank()`.
+A small model on a CPU has them forked at the loop (`forked`), so what was loaded is not loaded again, and they meet in
+memory that they share: a meeting of gloo, PyTorch's own for CPUs, takes 5 ms here and this one 0.3, where a step is
+60. On several GPUs or machines somebody else starts them (`train.launcher`), each from the beginning, and
+they meet by torch.distributed (components/optimization/launched.py); the loop is the same.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from components import cores
 from components.lifetime import end_with_parent
 from components.stage import StageError
 
@@ -35,8 +37,26 @@ class Lost(RuntimeError):
     """Another process of the group is gone."""
 
 
-class Group:
-    """The processes that train one model together, as one of them sees them.
+class Done(Exception):
+    """This process has done its part of a launched training: the first one alone goes on."""
+
+
+class Group(Protocol):
+    """The processes that train one model together, as one of them sees them."""
+
+    rank: int
+    count: int
+
+    def sum_up(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in place: the same bits for everybody.
+
+        Raises:
+            Lost: one of them is gone.
+        """
+
+
+class Forked:
+    """A group of forked processes, which meet in shared memory.
 
     Each has two rows of the shared memory and uses them in turn: nobody can come to the meeting after next
     before all have left this one, so a row is never written while somebody still reads it.
@@ -66,17 +86,18 @@ class Group:
         if rank:
             self._peers = [self._pairs[rank - 1][1]]
 
-    def add_up(self, flat: torch.Tensor) -> torch.Tensor:
-        """The sum of all processes' vectors, in the order of their ranks: the same bits for everybody.
+    def sum_up(self, tensors: Sequence[torch.Tensor]) -> None:
+        """As `Group.sum_up`, of float32 tensors, in one meeting and in the order of the ranks."""
+        import torch
 
-        Raises:
-            Lost: one of them is gone.
-        """
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         rows = self._rows[self._meetings % 2, :, : flat.numel()]
         self._meetings += 1
         rows[self.rank] = flat
         self._meet()
-        return rows.sum(dim=0)
+        total = rows.sum(dim=0)
+        for tensor, part in zip(tensors, total.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def _meet(self) -> None:
         """Wait until all are here: everybody tells the first one, which then tells everybody."""
@@ -111,35 +132,78 @@ def rank() -> int:
 
 
 def sum_up(tensors: Sequence[torch.Tensor]) -> None:
-    """Replace each float32 tensor by its sum over all processes, in place and in one meeting."""
+    """Replace each float32 tensor by its sum over all processes, in place."""
+    if _group is not None:
+        _group.sum_up(tensors)
+
+
+def among(model: torch.nn.Module, parts: int, threads: int) -> int:
+    """How many processes share work of so many parts: those that were launched, else what `cores.processes` says.
+
+    Raises:
+        StageError: more were launched than there are parts.
+    """
+    if _group is None:
+        return cores.processes(model, parts, threads)
+    if _group.count > parts:
+        raise StageError(
+            f"a batch of {parts} rows cannot be shared out among {_group.count} processes: raise train.batch_size or "
+            "lower train.processes in params.yaml"
+        )
+    return _group.count
+
+
+@contextmanager
+def joined(group: Group) -> Iterator[None]:
+    """Train as one of the processes that somebody has launched."""
+    global _group
+    _group = group
+    try:
+        yield
+    finally:
+        _group = None
+
+
+def agree(value: int) -> bool:
+    """Whether all processes have this same number (below 2²⁴)."""
     import torch
 
     if _group is None:
-        return
-    total = _group.add_up(torch.cat([tensor.reshape(-1) for tensor in tensors]))
-    for tensor, part in zip(tensors, total.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(part.view_as(tensor))
+        return True
+    told = torch.zeros(_group.count, dtype=torch.float32)
+    told[_group.rank] = value
+    sum_up([told])
+    return bool((told == value).all())
 
 
 @contextmanager
 def forked(processes: int, room: int) -> Iterator[None]:
     """`processes` processes run the body, all alike; only the first comes out of it.
 
+    Where somebody has launched them, they are there already.
+
     Args:
         room: the most numbers that `sum_up` gets at once.
 
     Raises:
         StageError: another one died, so that this one could not go on.
+        Done: in all launched processes but the first, at the end.
     """
     import torch
 
     global _group
+    if _group is not None:
+        yield
+        alone, _group = _group.rank == 0, None  # from here on the first has nobody to meet
+        if not alone:
+            raise Done
+        return
     if processes == 1:
         yield
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    group = Group(processes, room)
+    group = Forked(processes, room)
     own, children = _fork(processes)
     group.become(own)
     _group = group

@@ -12,13 +12,19 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: config.Settings) -> None:
-    from components.cores import processes
-    from components.optimization import loop, optimizers
+    from components.training import launchers
+
+    launchers.run(settings, teach)
+
+
+def teach(settings: config.Settings) -> None:
+    """The whole stage; each process of a launched training does it up to the end of the loop."""
+    from components.optimization import launched, loop, optimizers, replicas
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.optimization.memory import bfloat16
     from components.training import adapters, methods, objectives
     from components.training.lesson import Given, Session
-    from components.training.tracking import Run
+    from components.training.tracking import NoRun, Run
     from components.training.version import golden_examples, write_version
 
     wanted = settings.train
@@ -27,7 +33,7 @@ def main(settings: config.Settings) -> None:
     objective = objectives.find(wanted.objective)
     inputs = objective.inputs(settings)
     base = read_base(layout.BASE)
-    device = loop.prepare(settings.seed, settings.threads)
+    device = loop.prepare(settings.seed, max(1, settings.threads // launched.beside()))
     tokenizer = load_tokenizer(layout.BASE)
     model = objective.model(settings).to(device)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
@@ -35,6 +41,10 @@ def main(settings: config.Settings) -> None:
     if wanted.validation_rows and lesson.heldout is None:
         raise stage.StageError(
             f"train.validation_rows: objective {wanted.objective} keeps no rows out; set it to 0, and patience to null"
+        )
+    if replicas.count() > 1 and not lesson.share:
+        raise stage.StageError(
+            f"train.launcher: objective {wanted.objective} is taught in one process; set it to local"
         )
     lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
@@ -49,7 +59,8 @@ def main(settings: config.Settings) -> None:
         every=wanted.checkpoint_every,
     )
     earlier = checkpoints.load()
-    with Run(settings.task, _flat(parameters), run_id=earlier["note"] if earlier else None) as run:
+    noted = Run(settings.task, _flat(parameters), run_id=earlier["note"] if earlier else None)
+    with noted if replicas.rank() == 0 else NoRun() as run:
         for path in inputs:
             run.log_dataset(path, name=f"{settings.task}-{path.stem}")
         if lesson.fit:
@@ -57,7 +68,7 @@ def main(settings: config.Settings) -> None:
         else:
             assert lesson.batch
             assert lesson.loss
-            replicas = processes(model, lesson.size, settings.threads) if lesson.share else 1
+            processes = replicas.among(model, lesson.size, settings.threads) if lesson.share else 1
             methods.checkpoint_activations(model, wanted.gradient_checkpointing)
             plan = loop.Plan(
                 section="train",
@@ -67,8 +78,8 @@ def main(settings: config.Settings) -> None:
                 batch=lesson.batch,
                 loss=lesson.loss,
                 share=lesson.share,
-                replicas=replicas,
-                parts=loop.parts(lesson.size, replicas, wanted.micro_batch_size) if lesson.share else 1,
+                replicas=processes,
+                parts=loop.parts(lesson.size, processes, wanted.micro_batch_size) if lesson.share else 1,
                 bfloat16=bfloat16(wanted.precision, model),
                 heldout=lesson.heldout,
                 heldout_every=wanted.validation_every,

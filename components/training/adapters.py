@@ -155,7 +155,9 @@ def _load(wanted: config.TrainSettings, base: Path) -> PreTrainedModel:
     check_machine(wanted.method)
     if wanted.method != "qlora":
         return load_model(base, dtype="float32")
-    return load_in_four_bits(base, {"": 0})
+    import torch
+
+    return load_in_four_bits(base, {"": torch.cuda.current_device()})
 
 
 def load_in_four_bits(base: Path, where: dict[str, Any]) -> PreTrainedModel:

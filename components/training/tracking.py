@@ -146,6 +146,24 @@ class Run:
                 raise StageError(f"MLflow took no more metrics: {first_line(problem)}") from problem
 
 
+class NoRun:
+    """What the other processes of a launched training note: nothing. The first one has the run."""
+
+    run_id = ""
+
+    def __enter__(self) -> NoRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """As `Run.log`."""
+
+    def log_dataset(self, path: Path, name: str) -> None:
+        """As `Run.log_dataset`."""
+
+
 def ensure_experiment(client: MlflowClient, task: str, uri: str) -> str:
     """The id of the experiment named like the task; artifacts of a local store lie beside its database."""
     there = client.get_experiment_by_name(task)

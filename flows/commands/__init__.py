@@ -1,0 +1,1 @@
+"""The commands of `saqia`, a module a theme; flows/cli.py puts them together."""
