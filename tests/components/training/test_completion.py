@@ -12,8 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GraniteConfig, GraniteForC
 
 from components import layout
 from components.models import load_model, load_tokenizer
-from components.training.batches import Encoded, collate, encode
-from components.training.completion import completion_loss, head_is_separable
+from components.training.batches import Batches, Encoded, collate, encode, share
+from components.training.completion import answer_logprobs, completion_loss, head_is_separable
 from tests.components.training.conftest import rows
 
 
@@ -42,6 +42,23 @@ def test_padding_and_company_change_neither_the_loss_nor_the_gradient_of_an_exam
         replace(batch, rows=batch.rows[mine], positions=batch.positions[mine], targets=batch.targets[mine]),
     )
     assert beside.item() == pytest.approx(alone.item(), rel=1e-5)
+
+
+def test_every_example_has_the_loss_that_it_has_alone_in_any_batch_and_in_any_part_of_one(toy: Path) -> None:
+    model, examples = load_model(layout.BASE), encode(load_tokenizer(layout.BASE), rows(count=40), 64)
+    with torch.no_grad():
+        alone = {example.ids.tobytes(): answer_logprobs(model, collate([example], 0))[0].item() for example in examples}
+    grouped = Batches(examples, batch_size=8, seed=1, pad=0)
+    seen = set()
+    for step in range(grouped.batches_per_epoch):
+        for part in (grouped.step(step), *(share(grouped.step(step), rank, 3)[0] for rank in range(3))):
+            with torch.no_grad():
+                together = answer_logprobs(model, part)[0].tolist()
+            for ids, length, value in zip(part.ids.numpy(), part.lengths, together, strict=True):
+                seen.add(ids[:length].tobytes())
+                assert value == pytest.approx(alone[ids[:length].tobytes()], rel=1e-5)
+    assert seen == set(alone)
+    assert len({len(key) for key in alone}) > 3
 
 
 def test_prompt_tokens_are_not_learned(toy: Path) -> None:
