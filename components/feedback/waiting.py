@@ -30,6 +30,7 @@ from components.schema import Feedback, Record
 Reason = Literal["thumb_down", "quarantined", "low_confidence", "schema_failure", "disagreement", "sample"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """In the order in which they are looked at."""
+DRAWN = "drawn at random"
 Action = Literal["accept", "fix", "reject", "skip"]
 
 
@@ -161,13 +162,18 @@ def weigh(
     unsure = _unsure(answers, settings.low_confidence)
     differing = _differing(answers, canonical)
     for answer in answers:
-        answer.sampled = fraction(seed, "review sample", answer.id) < settings.sample
+        answer.sampled = drawn(answer.id, settings, seed)
         answer.wanted = 2 if fraction(seed, "two reviewers", answer.id) < settings.two_reviewers else 1
         answer.suspicious = {e.id: suspicious[e.id] for e in answer.said if e.id in suspicious}
         answer.reason, answer.detail = _reason(answer, unsure, differing)
         if answer.judged and answer.reason in ("thumb_down", "quarantined"):
             complaints = {event.id for event in answer.news if event.kind == "thumb_down"} | set(answer.suspicious)
             answer.reopened = any(event.id in complaints for event in answer.news)
+
+
+def drawn(id: str, settings: ReviewSettings, seed: int) -> bool:
+    """Does an answer belong to the random sample? Nothing but its id decides."""
+    return fraction(seed, "review sample", id) < settings.sample
 
 
 def _reason(answer: Answer, unsure: set[str], differing: Mapping[str, str]) -> tuple[Reason | None, str]:
@@ -188,7 +194,7 @@ def _reason(answer: Answer, unsure: set[str], differing: Mapping[str, str]) -> t
         return "schema_failure", "no valid answer of this task"
     if not said and answer.id in differing:
         return "disagreement", differing[answer.id]
-    return ("sample", "drawn at random") if answer.sampled else (None, "")
+    return ("sample", DRAWN) if answer.sampled else (None, "")
 
 
 def _last_thumbs(said: Iterable[Feedback]) -> list[Feedback]:
