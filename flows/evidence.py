@@ -55,6 +55,26 @@ def due(found: Evidence, task: str, waiting: int, settings: config.Settings) -> 
     return None if champion is None else evidence.speaking(found, champion.version)
 
 
+def lines(places: config.Places, task: str, settings: config.Settings) -> list[str]:
+    """What is known now, in words; nothing of what nobody has looked at."""
+    known, wanted, told = evidence.read(places.home, task), settings.improve, list[str]()
+    if known.failures is not None and known.failures.estimate.rate is not None:
+        failures, of = known.failures, known.failures.estimate
+        above = "never" if wanted.failure_rate.above is None else f"above {wanted.failure_rate.above:.0%}"
+        told.append(
+            f"failures    version {failures.version} is wrong on {of.wrong} of {of.looked_at} of the random sample, "
+            f"surely more than {failures.surely:.1%} (a turn starts {above})"
+        )
+    if known.windows:
+        last = known.windows[-1]
+        what = "drifted" if last.drifted else "as taught" if last.news else "as when drift started a turn"
+        told.append(
+            f"drift       {last.found.excess:+.3f} bits beyond chance, the last {last.found.messages} messages against "
+            f"what version {last.version} was taught: {what} (a turn starts from {wanted.drift.least} on)"
+        )
+    return told
+
+
 def taught(root: Path, places: config.Places, version: Version) -> list[str]:
     """The messages that a version was taught, by its lineage; where DVC has them no more, those of the last build.
 

@@ -61,6 +61,7 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
                     if reason is not None:
                         announce(task, waiting, reason)
                         announced[task] = waiting
+                        looks.started(task)
                         log.info("%s: %s; a turn is asked for", task, reason)
             except (*EXPECTED, OSError) as error:
                 log.warning("%s", error)
@@ -74,7 +75,7 @@ class Looks:
         self._next: dict[str, float] = {}
 
     def reason(self, store: Store, task: str, waiting: int, settings: config.Settings) -> str | None:
-        """Why a turn shall begin now; asking again for the same evidence gives None."""
+        """Why a turn shall begin now, once `EVIDENCE_SECONDS` have passed."""
         now = time.monotonic()
         if now < self._next.get(task, 0):
             return None
@@ -82,10 +83,13 @@ class Looks:
         found = evidence_now.look(self._root, self._places, store, task, settings)
         kind = evidence_now.due(found, task, waiting, settings)
         self._next[task] = now + EVIDENCE_SECONDS
-        if kind is None:
-            return None
-        evidence.write(self._places.home, task, evidence.started(found, kind))
-        return evidence.reason(found, kind, settings.improve)
+        return None if kind is None else evidence.reason(found, kind, settings.improve)
+
+    def started(self, task: str) -> None:
+        """A turn was asked for, for whatever reason: what speaks for one now is thereby heard."""
+        found = evidence.read(self._places.home, task)
+        if (heard := evidence.started(found)) != found:
+            evidence.write(self._places.home, task, heard)
 
 
 def tasks_here(root: Path) -> list[str]:

@@ -242,10 +242,12 @@ def reason(evidence: Evidence, kind: Kind, settings: ImproveSettings) -> str:
     )
 
 
-def started(evidence: Evidence, kind: Kind) -> Evidence:
-    """What is known once a turn was started for it: the same evidence never starts another."""
-    if kind == "drift":
-        return evidence.model_copy(update={"known": evidence.windows[-1]})
-    assert evidence.failures is not None, "the failure rate speaks only where it is known"
-    failures = evidence.failures.model_copy(update={"too_many": False})
-    return evidence.model_copy(update={"failures": failures, "failures_since": datetime.now(UTC)})
+def started(evidence: Evidence) -> Evidence:
+    """What is known once a turn was started, for whatever reason: what speaks for one now never starts another."""
+    changes: dict[str, object] = {}
+    if evidence.windows and evidence.windows[-1].drifted:
+        changes["known"] = evidence.windows[-1]
+    if evidence.failures is not None and evidence.failures.too_many:
+        changes["failures"] = evidence.failures.model_copy(update={"too_many": False})
+        changes["failures_since"] = datetime.now(UTC)
+    return evidence.model_copy(update=changes) if changes else evidence

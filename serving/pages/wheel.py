@@ -22,7 +22,7 @@ from components.registry import Version
 from components.schema import Comparison
 from components.stage import StageError
 from serving.access.binding import is_loopback
-from serving.pages import reports
+from serving.pages import evidence, reports
 from serving.pages.person import allowed, person
 from serving.pages.shown import problem
 from serving.pages.site import Site, page
@@ -86,7 +86,7 @@ def shown(site: Site, request: gr.Request) -> tuple[Any, ...]:
     now = datetime.now(UTC)
     return (
         f'<div class="cards">{champion_card(site, versions, links)}{next_card(site, versions, links)}'
-        f"{waiting_card(site, waiting)}</div>",
+        f'{waiting_card(site, waiting)}</div><div class="cards below">{evidence.cards(site)}</div>',
         gr.update(interactive=may_start(asked, turns) and person(request).may("admin")),
         told(words, asked, turns, now),
         turns_html(site, turns, versions, links),

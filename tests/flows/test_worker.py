@@ -53,6 +53,7 @@ def test_the_same_evidence_asks_for_one_turn_and_only_where_there_is_something_t
         reason = looks.reason(store, "mail", 80, settings)
         assert reason is not None
         assert "by 0.100 bits of Jensen-Shannon divergence" in reason
+        looks.started("mail")
         assert looks.reason(store, "mail", 90, settings) is None
         assert Looks(places, tmp_path).reason(store, "mail", 90, settings) is None, "nor after a restart"
 

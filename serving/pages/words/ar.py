@@ -1,6 +1,6 @@
 """Arabic."""
 
-from serving.pages.words.shape import Arena, Board, Chat, Form, Frame, Review, Wheel, Words
+from serving.pages.words.shape import Arena, Board, Chat, Evidence, Form, Frame, Review, Wheel, Words
 
 WORDS = Words(
     frame=Frame(
@@ -146,6 +146,30 @@ WORDS = Words(
         report="التقرير",
         data_docs="وثائق البيانات",
         simulated="كتب التصحيحات شخصٌ مُحاكى.",
+    ),
+    evidence=Evidence(
+        failures="كم مرة يخطئ",
+        no_looks="لم يراجع أحد بعدُ العيّنة العشوائية في قائمة المراجعة.",
+        wrong="{rate} ({wrong} من {looked})",
+        surely="أكثر من {surely} يقينًا",
+        failures_start=(
+            "من العيّنة العشوائية لقائمة المراجعة. تبدأ دورة إذا زادت النسبة يقينًا على {above}، بعد {looks} مراجعة على "
+            "الأقل، متى انتظر {early} تصحيحًا."
+        ),
+        off="هذا لا يبدأ دورة (params.yaml).",
+        drift="ما يسأل عنه الناس",
+        no_window="الرسائل أقل من أن تُقارن بما تعلّمه الإصدار.",
+        bits="انحراف قدره {bits} بت",
+        drifted="يسأل الناس عن غير ما تعلّمه.",
+        known="انحراف كالذي بدأت من أجله دورة سابقة.",
+        alike="كما تعلّمه.",
+        held="آخر {messages} رسالة مقارنةً بما تعلّمه {version}.",
+        commoner="صار أكثر شيوعًا:",
+        drift_start=(
+            "تباعد ينسن–شانون فوق ما تفسّره الصدفة، كل {messages} رسالة. تبدأ دورة من {least} بت، متى انتظر "
+            "{early} تصحيحًا."
+        ),
+        plot="انحراف آخر {windows} مجموعة من الرسائل",
     ),
     arena=Arena(
         title="الحلبة",

@@ -1,6 +1,6 @@
 """English."""
 
-from serving.pages.words.shape import Arena, Board, Chat, Form, Frame, Review, Wheel, Words
+from serving.pages.words.shape import Arena, Board, Chat, Evidence, Form, Frame, Review, Wheel, Words
 
 WORDS = Words(
     frame=Frame(
@@ -146,6 +146,30 @@ WORDS = Words(
         report="Report",
         data_docs="Data Docs",
         simulated="The corrections were written by a simulated person.",
+    ),
+    evidence=Evidence(
+        failures="How often it is wrong",
+        no_looks="Nobody has looked at the random sample of the review queue yet.",
+        wrong="{rate} ({wrong} of {looked})",
+        surely="surely more than {surely}",
+        failures_start=(
+            "Of the review queue's random sample. A turn starts where it is surely more than {above}, from {looks} "
+            "looks on, where {early} corrections wait."
+        ),
+        off="This starts no turn (params.yaml).",
+        drift="What people ask",
+        no_window="Too few messages yet to hold against what was taught.",
+        bits="{bits} bits of drift",
+        drifted="People ask something else than it was taught.",
+        known="Drifted, as when a turn was last started for it.",
+        alike="As it was taught.",
+        held="The last {messages} messages against what {version} was taught.",
+        commoner="Commoner now:",
+        drift_start=(
+            "Jensen–Shannon divergence beyond chance, every {messages} messages. A turn starts from {least} bits, "
+            "where {early} corrections wait."
+        ),
+        plot="Drift of the last {windows} windows of messages",
     ),
     arena=Arena(
         title="Arena",

@@ -132,6 +132,33 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What speaks for a turn besides corrections."""
+
+    failures: str
+    no_looks: str
+    wrong: str
+    """{rate}: {wrong} of {looked}"""
+    surely: str
+    failures_start: str
+    """{above}, {looks}, {early}"""
+    off: str
+    drift: str
+    no_window: str
+    bits: str
+    drifted: str
+    known: str
+    alike: str
+    held: str
+    """{messages}, {version}"""
+    commoner: str
+    drift_start: str
+    """{least}, {messages}, {early}"""
+    plot: str
+    """{windows}: for those who hear the page"""
+
+
+@dataclass(frozen=True)
 class Arena:
     """Two versions, one prompt, and who is better."""
 
@@ -248,6 +275,7 @@ class Words:
     chat: Chat
     form: Form
     wheel: Wheel
+    evidence: Evidence
     arena: Arena
     board: Board
     review: Review

@@ -96,7 +96,7 @@ def test_looks_that_started_a_turn_start_no_other_and_old_answers_do_not_count(s
     look(store, wanted, right=0, wrong=20)
     found = evidence.with_failures(found, store, "mail", "1", wanted)
     assert evidence.speaking(found, "1") == "failure_rate"
-    found = evidence.started(found, "failure_rate")
+    found = evidence.started(found)
     assert evidence.speaking(found, "1") is None
     found = evidence.with_failures(found, store, "mail", "1", wanted)
     assert evidence.speaking(found, "1") is None
@@ -124,7 +124,7 @@ def test_drift_speaks_once_for_a_shift_and_never_for_the_same_kind(store: Store,
     told = evidence.reason(found, "drift", wanted.improve)
     assert "50 new messages differ from what version 1 was taught by" in told
     assert "station" in told
-    found = evidence.started(found, "drift")
+    found = evidence.started(found)
     assert evidence.speaking(found, "1") is None
     found = step(found, strange[50:100])
     assert not found.windows[-1].news
