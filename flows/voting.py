@@ -54,7 +54,7 @@ def vote(root: Path, places: Places, name: str | None, new: int, versions: Seque
             client = opened(clients, wanted.answers, described, wanted, places)
             rows = prompts(described, settings)
             asked = alike = 0
-            answer = _answerer(client, described.name, wanted.max_tokens)
+            answer = _answerer(client, described.name)
             for fought in voting.new_battles(store, described, rows, taking_part, answer, new):
                 asked, alike = asked + 1, alike + (fought is None)
                 tell("asking", asked, new)
@@ -87,10 +87,12 @@ def account(voted: Voted, voter: str, every: Sequence[Fought], settings: config.
     return lines
 
 
-def _answerer(client: Client, name: str, max_tokens: int) -> voting.Answer:
+def _answerer(client: Client, name: str) -> voting.Answer:
+    """As the arena's page asks: the likeliest answer, as long as the version wants it."""
+
     def answer(prompt: Sequence[Message], version: str) -> str:
         client.model = f"{name}@{version}" if version.isdigit() else version
-        said = client.chat(prompt, temperature=0, max_tokens=max_tokens, user="arena")
+        said = client.chat(prompt, temperature=0, user="arena")
         return said[0] if said else ""
 
     return answer
