@@ -1,8 +1,10 @@
 """English."""
 
+from components.sentences import SENTENCES
 from serving.pages.words.shape import Arena, Board, Chat, Evidence, Form, Frame, Review, Wheel, Words
 
 WORDS = Words(
+    told=SENTENCES,
     frame=Frame(
         name="English",
         direction="ltr",

@@ -271,6 +271,9 @@ class Review:
 class Words:
     """A whole language."""
 
+    told: Mapping[str, str]
+    """What components say, by its code in components.sentences, with the same braces."""
+
     frame: Frame
     chat: Chat
     form: Form
