@@ -20,6 +20,14 @@ WORDS = Words(
         your_name="Your name",
         your_name_hint="optional",
         not_allowed="This needs a key with the scope “{scope}”.",
+        refused="Your key does not open this page",
+        no_key="This page needs a key",
+        no_key_about="None was given, or it is not known here.",
+        ask_for_key=(
+            "Whoever runs this service makes one with {command}. Then open the page in a new private window, and give "
+            "the key as password: this one remembers the old."
+        ),
+        back="To the chat",
         yes="yes",
         no="no",
         none="none",

@@ -24,6 +24,12 @@ class Frame:
     your_name: str
     your_name_hint: str
     not_allowed: str
+    refused: str
+    no_key: str
+    no_key_about: str
+    ask_for_key: str
+    """{command}: what makes one"""
+    back: str
     yes: str
     no: str
     none: str
