@@ -85,5 +85,5 @@ def test_the_address_names_the_language() -> None:
 def test_what_components_say_is_said_in_the_language_of_the_page_and_other_texts_stay() -> None:
     text = say("contradicts", event=7, rater="ann")
     assert said(words("en"), text) == text
-    assert said(words("ar"), text) == "تناقض الرأي \u20687\u2069 عن السؤال نفسه بقلم \u2068ann\u2069، وهو موثوق"
+    assert said(words("ar"), text) == "تناقض الرأي \u20667\u2069 عن السؤال نفسه بقلم \u2068ann\u2069، وهو موثوق"
     assert said(words("ar"), "what somebody wrote") == "what somebody wrote"
