@@ -69,33 +69,39 @@ def judge(
     os.chdir(root)
     settings = config.parse(task.parameters(name))
     described, wanted = task.load(settings.task), settings.judge
-    rows = _rows(described, settings)[: wanted.prompts]
-    own = judges.of_task(described)
-    with ExitStack() as open_clients:
-
-        def client(endpoint: EndpointSettings) -> Client:
-            return open_clients.enter_context(
-                Client(
-                    endpoint.base_url or f"http://{places.host}:{places.port}/v1",
-                    endpoint.model or described.name,
-                    endpoint.key_env,
-                    wanted.timeout_seconds,
-                )
-            )
-
-        answering = client(wanted.answers)
-        if own is not None:
-            prefer, rater = own, "judge.py"
-        else:
-            judging = client(wanted.judge)
-            prefer = judges.of_endpoint(judging, _principles(described), wanted.constrain)
-            rater = f"ai:{judging.model}"
+    rows = prompts(described, settings)[: wanted.prompts]
+    with ExitStack() as clients:
+        answering = opened(clients, wanted.answers, described, wanted, places)
+        prefer, rater = who_judges(described, wanted, places, clients)
         judged = Judged()
         ask = _answerer(answering, wanted, settings.seed)
         for judged in compare(described, rows, ask, prefer, rater, answering.model, wanted.parallel):
             tell(judged, len(rows))
     path = layout.task_folder(described.name) / "preferences.jsonl"
     return judged, path, _add(path, judged.pairs)
+
+
+def opened(
+    clients: ExitStack, endpoint: EndpointSettings, described: Task, wanted: JudgeSettings, places: Places
+) -> Client:
+    """A client of an endpoint, closed with the others; by default of this project's own service."""
+    address = endpoint.base_url or f"http://{places.host}:{places.port}/v1"
+    return clients.enter_context(
+        Client(address, endpoint.model or described.name, endpoint.key_env, wanted.timeout_seconds)
+    )
+
+
+def who_judges(described: Task, wanted: JudgeSettings, places: Places, clients: ExitStack) -> tuple[judges.Judge, str]:
+    """The task's own judge.py, else the model that params.yaml names; and by what name it is known.
+
+    Raises:
+        StageError: the task has neither principles.md nor judge.py.
+    """
+    own = judges.of_task(described)
+    if own is not None:
+        return own, "judge.py"
+    judging = opened(clients, wanted.judge, described, wanted, places)
+    return judges.of_endpoint(judging, _principles(described), wanted.constrain), f"ai:{judging.model}"
 
 
 def _answerer(client: Client, wanted: JudgeSettings, seed: int) -> Callable[[Sequence[Message], int], Sequence[str]]:
@@ -109,7 +115,7 @@ def _answerer(client: Client, wanted: JudgeSettings, seed: int) -> Callable[[Seq
     return answer
 
 
-def _rows(described: Task, settings: config.Settings) -> list[Example]:
+def prompts(described: Task, settings: config.Settings) -> list[Example]:
     """The task's rows in an order of their ids' hashes: a fixed, arbitrary choice.
 
     Raises:

@@ -37,7 +37,7 @@ def task_name(root: Path, task: str | None) -> str:
 
 def show(root: Path, places: Places, task: str | None) -> None:
     """What runs, which version serves, how much feedback waits, how the last turns ended."""
-    from flows import service, stack
+    from flows import evidence, service, stack
 
     console = Console(highlight=False)
     name = task_name(root, task)
@@ -73,8 +73,11 @@ def show(root: Path, places: Places, task: str | None) -> None:
     with Store(places.database_url) as store:
         waiting = store.waiting(name)
         counts = ", ".join(f"{n} {KINDS[kind][n != 1]}" for kind, n in waiting.items() if n)
-        limit = config.load(root / "params.yaml").improve.corrections
+        settings = config.load(root / "params.yaml")
+        limit = settings.improve.corrections
         console.print(f"  feedback    {counts or 'none'} waiting (a turn starts at {limit} corrections)")
+        for line in evidence.lines(places, name, settings):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
         since = {v.version: v.history[-1] for v in registry.versions(name) if v.history and "canary" not in v.aliases}
         for turn in store.turns(name)[-5:]:
             ended = f"version {turn.version}, {turn.decision}" if turn.state == "closed" else turn.state

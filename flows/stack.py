@@ -112,7 +112,15 @@ def programs(places: Places) -> list[Program]:
             host=places.host,
             health="/livez",
             option="--port (or SAQIA_PORT)",
-            pages=(("Chat and feedback", "/ui"), ("OpenAI API", "/v1"), ("Metrics", "/metrics")),
+            pages=(
+                ("Chat and feedback", "/ui"),
+                ("Review queue", "/ui/review"),
+                ("Arena", "/ui/arena"),
+                ("Leaderboard", "/ui/leaderboard"),
+                ("The wheel", "/ui/wheel"),
+                ("OpenAI API", "/v1"),
+                ("Metrics", "/metrics"),
+            ),
         ),
         Program("worker", "Worker (deployments, schedules)", (python, "-m", "flows.worker")),
     ]

@@ -1,7 +1,8 @@
 """The stack's worker: keeps the deployments in step, starts their runs, and watches for corrections.
 
 `python -m flows.worker`. The service may not know Prefect, so it is this process that looks at
-the feedback store and tells Prefect when enough corrections wait, or when a person asked for a turn.
+the feedback store and tells Prefect when a turn is due: enough corrections wait, a person asked for it, the champion
+fails too often, or people ask something else than it was taught.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ import logging
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from components import asking, config, files
+from components.feedback import evidence
 from components.feedback.store import Store
 from components.stage import EXPECTED
 from flows import environment
+from flows import evidence as evidence_now
 
 LOOK_SECONDS = 2.0
+EVIDENCE_SECONDS = 10.0
+"""Between two looks at the failure rate and at drift ..."""
+AFTER_FAULT_SECONDS = 600.0
+"""... and after one that came to nothing, so that the log does not fill with the same line."""
 log = logging.getLogger("saqia.worker")
 
 
@@ -36,24 +44,52 @@ def reason_now(home: Path, task: str, waiting: int, announced: int, limit: int) 
 
 
 def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
-    """Look at the store; announce each task on which enough corrections wait, or on which a person wants a turn."""
+    """Look at the store; announce each task for which a turn is due, with the reason."""
     from flows.deployments import announce
 
     announced: dict[str, int] = {}
+    looks = Looks(places, root)
     with Store(places.database_url) as store:
         while not stop.wait(LOOK_SECONDS):
             try:
-                limit = config.load(root / "params.yaml").improve.corrections
+                settings = config.load(root / "params.yaml")
                 for task in tasks_here(root):
                     waiting = store.waiting(task)["correction"]
                     announced[task] = min(announced.get(task, 0), waiting)
-                    reason = reason_now(places.home, task, waiting, announced[task], limit)
+                    reason = reason_now(places.home, task, waiting, announced[task], settings.improve.corrections)
+                    reason = reason or looks.reason(store, task, waiting, settings)
                     if reason is not None:
                         announce(task, waiting, reason)
                         announced[task] = waiting
+                        looks.started(task)
                         log.info("%s: %s; a turn is asked for", task, reason)
-            except EXPECTED as error:
+            except (*EXPECTED, OSError) as error:
                 log.warning("%s", error)
+
+
+class Looks:
+    """When the failure rate and drift of each task are looked at."""
+
+    def __init__(self, places: config.Places, root: Path) -> None:
+        self._places, self._root = places, root
+        self._next: dict[str, float] = {}
+
+    def reason(self, store: Store, task: str, waiting: int, settings: config.Settings) -> str | None:
+        """Why a turn shall begin now, once `EVIDENCE_SECONDS` have passed."""
+        now = time.monotonic()
+        if now < self._next.get(task, 0):
+            return None
+        self._next[task] = now + AFTER_FAULT_SECONDS
+        found = evidence_now.look(self._root, self._places, store, task, settings)
+        kind = evidence_now.due(found, task, waiting, settings)
+        self._next[task] = now + EVIDENCE_SECONDS
+        return None if kind is None else evidence.reason(found, kind, settings.improve)
+
+    def started(self, task: str) -> None:
+        """A turn was asked for, for whatever reason: what speaks for one now is thereby heard."""
+        found = evidence.read(self._places.home, task)
+        if (heard := evidence.started(found)) != found:
+            evidence.write(self._places.home, task, heard)
 
 
 def tasks_here(root: Path) -> list[str]:

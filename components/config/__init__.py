@@ -38,7 +38,9 @@ from components.config.training import (
     TrainSettings,
 )
 from components.config.turning import (
+    DriftSettings,
     EvaluateSettings,
+    FailureRateSettings,
     ImproveSettings,
     PromotionSettings,
 )
@@ -50,9 +52,11 @@ __all__ = [
     "ConfigError",
     "CorpusSettings",
     "CurateSettings",
+    "DriftSettings",
     "EndpointSettings",
     "EvaluateSettings",
     "ExamplesSettings",
+    "FailureRateSettings",
     "ImproveSettings",
     "InstructSettings",
     "JudgeSettings",

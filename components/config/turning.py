@@ -28,11 +28,39 @@ class PromotionSettings(Section):
     approval_hours: float = Field(24, gt=0)
 
 
+class FailureRateSettings(Section):
+    """A turn because the champion fails too often, by the review queue's random sample alone."""
+
+    above: float | None = Field(0.2, gt=0, lt=1)
+    """Share of wrong answers; the turn starts where the rate is surely above it. null: never."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Of a confidence sequence, so that looking after every look costs nothing (components/canary.py)."""
+    looks: int = Field(30, ge=1)
+    """Fewer looks say nothing."""
+    days: float = Field(14, gt=0)
+    """The window: older answers of the champion do not count."""
+
+
+class DriftSettings(Section):
+    """A turn because people ask something else than the champion was taught (components/feedback/drift.py)."""
+
+    messages: int | None = Field(300, ge=50, le=5000)
+    """So many different new ones are held against what was taught, each message once. null: never."""
+    least: float = Field(0.02, ge=0, lt=1)
+    """Bits of Jensen-Shannon divergence beyond what chance explains: less is no reason for a turn, however sure."""
+    false_alarms: float = Field(0.001, ge=0.0001, le=0.1)
+    """Probability with which messages of the same kind are taken for others, each time."""
+
+
 class ImproveSettings(Section):
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
     corrections: int = Field(120, ge=1)
     """So many that the part locked as tests (curate.regression_share) nearly always reaches promotion.min_target."""
+    early: int = Field(80, ge=0)
+    """So many must wait before the failure rate or drift starts a turn: without any, it would have nothing to learn."""
+    failure_rate: FailureRateSettings = FailureRateSettings()
+    drift: DriftSettings = DriftSettings()
     when_busy: Literal["wait", "cancel"] = "wait"
     retries: int = Field(1, ge=0, le=10)
     """Of a stage that was killed (out of memory, say); one that says why it can't is not tried again."""

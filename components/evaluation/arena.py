@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from components.feedback.battles import Choice, Fought
 from components.schema import Record
+from components.sentences import say
 
 SCALE = 400 / np.log(10)
 """Elo's unit: 400 points are odds of ten to one."""
@@ -268,9 +269,9 @@ class _Table:
         groups = _reached(met > 0)
         if len(groups) > 1:
             parts = "; ".join(", ".join(self._names[i] for i in sorted(group)) for group in groups)
-            return (f"these never met, directly or through others, so their ratings cannot be compared: {parts}",)
+            return (say("never_met", parts=parts),)
         if not self._connected(np.ones(len(self._a))):
-            return ("some version has won, or lost, every vote against the rest: its rating is only a bound",)
+            return (say("only_a_bound"),)
         return ()
 
     def _connected(self, weights: Numbers) -> bool:

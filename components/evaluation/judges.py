@@ -15,6 +15,7 @@ from components.config import ArenaSettings
 from components.feedback.agreement import cohens_kappa
 from components.feedback.battles import Choice, Fought, Vote
 from components.schema import Record
+from components.sentences import say
 
 Verdict = Literal["a", "b", "tie"]
 
@@ -60,11 +61,9 @@ def _weighed(name: str, fought: Sequence[Fought], settings: ArenaSettings) -> Ju
     agreement = cohens_kappa(pairs)
     consistency = same / both if both else None
     problem = _problem(agreement.kappa, len(pairs), consistency, settings)
-    if problem is None:
-        why = f"kappa {agreement.kappa:.2f} with people on {len(pairs)} battles; the same in both orders on "
-        why += f"{consistency:.0%} of {both}"
-    else:
-        why = f"not trusted, because {problem}"
+    why = problem or say(
+        "trusted", kappa=f"{agreement.kappa:.2f}", overlap=len(pairs), consistency=f"{consistency:.0%}", both=both
+    )
     return Judge(
         judge=name,
         trusted=problem is None,
@@ -79,18 +78,15 @@ def _weighed(name: str, fought: Sequence[Fought], settings: ArenaSettings) -> Ju
 
 def _problem(kappa: float | None, overlap: int, consistency: float | None, settings: ArenaSettings) -> str | None:
     if consistency is None:
-        return "it has not voted on any battle in both orders"
+        return say("one_order")
     if consistency < settings.min_consistency:
-        return (
-            f"it votes the same in both orders on only {consistency:.0%} of the battles "
-            f"(arena.min_consistency is {settings.min_consistency:.0%}): it judges the place, not the answer"
-        )
+        return say("inconsistent", consistency=f"{consistency:.0%}", least=f"{settings.min_consistency:.0%}")
     if overlap < settings.min_overlap:
-        return f"people voted on only {overlap} of its battles (arena.min_overlap is {settings.min_overlap})"
+        return say("no_overlap", overlap=overlap, least=settings.min_overlap)
     if kappa is None:
-        return "people, or it, always voted the same, so nothing can be said of their agreement"
+        return say("no_kappa")
     if kappa < settings.min_kappa:
-        return f"its kappa with people is {kappa:.2f} (arena.min_kappa is {settings.min_kappa:g})"
+        return say("low_kappa", kappa=f"{kappa:.2f}", least=f"{settings.min_kappa:g}")
     return None
 
 

@@ -10,6 +10,7 @@ from components.config import PromotionSettings
 from components.evaluation.metrics import commonest, metric_of, summary, value_of
 from components.evaluation.statistics import paired_bootstrap
 from components.schema import Comparison, Example, Score, Verdict
+from components.sentences import say
 from components.task import Task
 
 WORDS = {
@@ -141,41 +142,40 @@ def _weigh(
     targets = [c for c in comparisons if c.role == "target"]
     count = sum(c.examples for c in targets)
     if count < promotion.min_target:
-        against.append(
-            f"too few target examples: {count}, at least {promotion.min_target} are needed to prove anything "
-            "(promotion.min_target)"
-        )
+        against.append(say("too_few", count=count, least=promotion.min_target))
     for c in targets:
         if c.lower > 0:
-            for_.append(f"better on {titles[c.set]}: {_numbers(c, promotion)}")
+            for_.append(say("better", set=titles[c.set], **_numbers(c, promotion)))
         else:
-            against.append(
-                f"no proven gain on {titles[c.set]}: {_numbers(c, promotion)}; the lower bound must be above 0"
-            )
+            against.append(say("no_gain", set=titles[c.set], **_numbers(c, promotion)))
     guards = [c for c in comparisons if c.role == "guard"]
     for c in guards:
         if c.lower > -promotion.delta:
-            for_.append(f"nothing lost on {titles[c.set]}: {_numbers(c, promotion)}")
+            for_.append(say("nothing_lost", set=titles[c.set], **_numbers(c, promotion)))
         else:
-            against.append(
-                f"worse on {titles[c.set]}, or not proven otherwise: {_numbers(c, promotion)}; "
-                f"the lower bound must be above −{promotion.delta:g}"
-            )
+            least = f"−{promotion.delta:g}"
+            against.append(say("worse", set=titles[c.set], least=least, **_numbers(c, promotion)))
     if not guards:
-        against.append("no guard set has any example: that nothing was forgotten cannot be shown")
+        against.append(say("no_guard"))
     fixed = sum(len(r.examples) for r in results if r.role == "regression")
     if rebroken:
-        against.append(f"breaks {len(rebroken)} of {fixed} fixed regression cases again: {_ids(rebroken)}")
+        against.append(say("breaks", count=len(rebroken), fixed=fixed, ids=_ids(rebroken)))
     elif fixed:
-        for_.append(f"none of {fixed} regression cases that the champion answers right is broken")
+        for_.append(say("none_broken", fixed=fixed))
     return for_, against
 
 
-def _numbers(c: Comparison, promotion: PromotionSettings) -> str:
-    return (
-        f"{c.champion:.3f} → {c.candidate:.3f}, gain {signed(c.gain)} "
-        f"({promotion.confidence:.0%} interval {signed(c.lower)} to {signed(c.upper)}, {c.examples} examples)"
-    )
+def _numbers(c: Comparison, promotion: PromotionSettings) -> dict[str, object]:
+    """What the sentences about a set fill in."""
+    return {
+        "before": f"{c.champion:.3f}",
+        "after": f"{c.candidate:.3f}",
+        "gain": signed(c.gain),
+        "confidence": f"{promotion.confidence:.0%}",
+        "lower": signed(c.lower),
+        "upper": signed(c.upper),
+        "examples": c.examples,
+    }
 
 
 def signed(value: float) -> str:

@@ -22,15 +22,14 @@ import sqlalchemy as sa
 
 from components.config import Settings
 from components.examples.similarity import asked, question_key
-from components.feedback import tables, waiting
-from components.feedback.agreement import Agreement, cohens_kappa
+from components.feedback import findings, gold, tables, waiting
+from components.feedback.agreement import Agreement
 from components.feedback.appending import append_feedback, interactions, storable
 from components.feedback.database import StoreError, reading, writing
-from components.feedback.draw import fraction
-from components.feedback.statistics import wilson
+from components.feedback.findings import Estimate
 from components.feedback.store import Store
 from components.feedback.suspicion import suspicions
-from components.feedback.waiting import REASONS, Action, Answer, Look, Reason
+from components.feedback.waiting import DRAWN, REASONS, Action, Answer, Look, Reason
 from components.schema import Feedback, FeedbackKind, Interaction, Record
 from components.task import Task
 
@@ -62,22 +61,6 @@ class Item(Record):
     proposed_by: str | None = None
     expires_at: datetime | None = None
     """Until when the item is kept from others; None where it was only shown, not taken."""
-
-
-class Estimate(Record):
-    """How often answers are wrong, from the random sample alone."""
-
-    looked_at: int
-    wrong: int
-    skipped: int
-    """Drawn, but nobody could say."""
-    waiting: int
-    """Drawn and not looked at yet."""
-    rate: float | None
-    """wrong / looked_at; None without any."""
-    lower: float
-    upper: float
-    """Wilson's 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +122,9 @@ class ReviewQueue:
                 chosen, reason, detail = own["interaction_id"], own["reason"], own["detail"]
             else:
                 taken = {lease["interaction_id"] for lease in held}
-                found = self._gold_for(connection, reviewer, taken) or self._first(connection, mine, taken, looks)
+                known = gold.next_for(connection, self._task.name, reviewer, taken, self._settings.gold, self._seed)
+                # It poses as one of the random sample.
+                found = (known, "sample", DRAWN) if known else self._first(connection, mine, taken, looks)
                 if found is None:
                     return None
                 chosen, reason, detail = found
@@ -233,7 +218,7 @@ class ReviewQueue:
             if before is not None and (before.action, before.correction, before.comment) == (action, right, comment):
                 self._let_go(connection, interaction_id, reviewer)
                 return before
-            is_gold = self._known(connection, interaction_id) is not None
+            is_gold = gold.known(connection, interaction_id) is not None
             look = Look(
                 id=f"look-{secrets.token_hex(12)}",
                 interaction_id=interaction_id,
@@ -320,82 +305,28 @@ class ReviewQueue:
             served = interactions(connection, [interaction_id]).get(interaction_id)
             if served is None or served.task != self._task.name:
                 raise WrongLook(f"no answer with id {interaction_id!r} was served for task {self._task.name!r}")
-            known = self._known(connection, interaction_id)
-            if known is not None and known != right:
+            before = gold.known(connection, interaction_id)
+            if before is not None and before != right:
                 raise WrongLook(f"{interaction_id!r} is a gold question already, with another answer")
-            if known is None:
-                event = Feedback(
-                    id=f"fb-{secrets.token_hex(16)}",
-                    interaction_id=interaction_id,
-                    created_at=datetime.now(UTC),
-                    rater=added_by,
-                    kind="correction",
-                    correction=right,
-                    comment="gold question",
-                )
-                append_feedback(connection, [[event]])
-                values: dict[str, object] = {"interaction_id": interaction_id, "task": self._task.name}
-                values |= {"answer": right, "added_by": added_by, "created_at": datetime.now(UTC)}
-                connection.execute(sa.insert(tables.gold_questions), values)
+            if before is None:
+                assert right is not None, "a fix has a right answer"
+                gold.add(connection, self._task.name, interaction_id, right, added_by)
 
     def gold(self) -> dict[str, str]:
         """Interaction id → known answer, of every gold question of the task."""
-        table = tables.gold_questions.c
         with reading(self._engine) as connection:
-            query = sa.select(table.interaction_id, table.answer).where(table.task == self._task.name)
-            return dict(connection.execute(query.order_by(table.interaction_id)).tuples().all())
-
-    def _known(self, connection: sa.Connection, interaction_id: str) -> str | None:
-        table = tables.gold_questions.c
-        found = connection.execute(sa.select(table.answer).where(table.interaction_id == interaction_id)).scalar()
-        return None if found is None else str(found)
-
-    def _gold_for(self, connection: sa.Connection, reviewer: str, taken: set[str]) -> tuple[str, Reason, str] | None:
-        """A gold question for this look, by a seeded draw; it poses as one of the random sample."""
-        table, look = tables.gold_questions.c, tables.looks.c
-        mine = sa.select(look.interaction_id).where(look.reviewer == reviewer, look.task == self._task.name)
-        number = connection.execute(sa.select(sa.func.count()).select_from(mine.subquery())).scalar() or 0
-        if fraction(self._seed, "gold", reviewer, str(number)) >= self._settings.gold:
-            return None
-        query = sa.select(table.interaction_id).where(table.task == self._task.name, table.interaction_id.not_in(mine))
-        unseen = [id for id in connection.execute(query).scalars() if id not in taken]
-        if not unseen:
-            return None
-        return min(unseen, key=lambda id: fraction(self._seed, "gold", reviewer, id)), "sample", "drawn at random"
+            return gold.every(connection, self._task.name)
 
     # What the looks say ------------------------------------------------------------------
 
     def agreement(self) -> Agreement:
-        """Of answers that two people looked at, how far they agree on right (accept) or wrong (fix, reject)."""
+        """How far two people who looked at the same answer agree."""
         with reading(self._engine) as connection:
-            looks = waiting.looks_of(connection, self._task.name)
-        pairs = []
-        for of in looks.values():
-            said = [look.action == "accept" for look in of if look.action != "skip"]
-            if len(said) > 1:
-                pairs.append((said[0], said[1]))
-        return cohens_kappa(pairs)
+            return findings.agreement(connection, self._task.name)
 
     def estimate(self, version: str | None = None) -> Estimate:
-        """How often answers are wrong, of one version or all, from the random sample.
-
-        Only the oldest part of the sample counts, up to the first drawn answer that still waits: what is looked
-        at out of turn, because somebody complained, would make the rest look better than it is.
-        """
-        drawn = [a for a in self._snapshot().answers if a.sampled and version in (None, a.version)]
-        drawn.sort(key=lambda answer: (answer.created_at, answer.id))
-        settled = next((n for n, answer in enumerate(drawn) if not answer.looks), len(drawn))
-        verdicts = [answer.judged[0].action != "accept" for answer in drawn[:settled] if answer.judged]
-        lower, upper = wilson(sum(verdicts), len(verdicts))
-        return Estimate(
-            looked_at=len(verdicts),
-            wrong=sum(verdicts),
-            skipped=settled - len(verdicts),
-            waiting=len(drawn) - settled,
-            rate=sum(verdicts) / len(verdicts) if verdicts else None,
-            lower=lower,
-            upper=upper,
-        )
+        """How often answers are wrong, of one version or all, from the random sample."""
+        return findings.estimate(a for a in self._snapshot().answers if a.sampled and version in (None, a.version))
 
 
 def _ordered(snapshot: _Snapshot, sample_every: int) -> list[Answer]:
@@ -420,7 +351,7 @@ def _item(served: Interaction, answer: Answer) -> Item:
     return Item(
         interaction=served,
         reason=answer.reason or "sample",
-        detail=answer.detail or "drawn at random",
+        detail=answer.detail or DRAWN,
         said=said,
         proposal=None if proposed is None else proposed.correction,
         proposed_by=None if proposed is None else proposed.rater,

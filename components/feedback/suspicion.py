@@ -23,6 +23,7 @@ from components.examples.similarity import clusters
 from components.feedback.reputation import reputations
 from components.feedback.unteachable import secret_in, told_to_the_model
 from components.schema import FeedbackRow
+from components.sentences import say
 from components.task import Task
 
 SIMULATED = "simulated-"
@@ -74,9 +75,9 @@ def _unteachable(rows: Sequence[FeedbackRow], trusted: Collection[str]) -> dict[
     for row in rows:
         secret = secret_in(answer_of(row)) or next(filter(None, (secret_in(m.content) for m in row.messages)), None)
         if secret is not None:
-            found[row.event_id] = f"it seems to hold {secret}"
+            found[row.event_id] = say("secret", secret=secret)
         elif row.rater not in trusted and (speaks := told_to_the_model(answer_of(row))) is not None:
-            found[row.event_id] = f"the answer {speaks}"
+            found[row.event_id] = say("to_the_model", speaks=speaks)
     return found
 
 
@@ -93,7 +94,7 @@ def _contradicting(
         if right is None or row.rater in trusted:
             continue
         if canonical(answer_of(row)) != canonical(answer_of(right)):
-            found[row.event_id] = f"contradicts event {right.seq} on the same question by {right.rater}, who is trusted"
+            found[row.event_id] = say("contradicts", event=right.seq, rater=right.rater)
     return found
 
 
@@ -108,9 +109,12 @@ def _disreputable(
     known = reputations(every, canonical, key, trusted)
     bad = {rater: r for rater, r in known.items() if r.surely_at_most < settings.min_reputation}
     return {
-        row.event_id: (
-            f"rater {row.rater} agreed with {'trusted people' if of.with_trusted else 'others'} on {of.agreed} of "
-            f"{of.compared} questions: surely below {settings.min_reputation:g}"
+        row.event_id: say(
+            "disreputable_trusted" if of.with_trusted else "disreputable_others",
+            rater=row.rater,
+            agreed=of.agreed,
+            compared=of.compared,
+            least=f"{settings.min_reputation:g}",
         )
         for row in rows
         if row.rater not in trusted and (of := bad.get(row.rater)) is not None
@@ -131,7 +135,7 @@ def _bursts(rows: Sequence[FeedbackRow], settings: TrustSettings, trusted: Colle
             while row.created_at - of[start].created_at > span:
                 start += 1
             if end - start + 1 > settings.burst_events:
-                why = f"rater {rater} said more than {settings.burst_events} things within {settings.burst_seconds:g} s"
+                why = say("burst", rater=rater, events=settings.burst_events, seconds=f"{settings.burst_seconds:g}")
                 found.update({within.event_id: why for within in of[start : end + 1] if within.event_id not in found})
     return found
 
@@ -161,7 +165,7 @@ def _copies(
         for alike in grouped.values():
             questions = len({key(row) for row in alike})
             if questions > settings.same_answer:
-                why = f"rater {rater} gave this answer, or nearly, to {questions} different questions"
+                why = say("copies", rater=rater, questions=questions)
                 found.update({row.event_id: why for row in alike})
     return found
 

@@ -26,10 +26,12 @@ from components.feedback import tables
 from components.feedback.appending import as_feedback
 from components.feedback.draw import fraction
 from components.schema import Feedback, Record
+from components.sentences import say
 
 Reason = Literal["thumb_down", "quarantined", "low_confidence", "schema_failure", "disagreement", "sample"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """In the order in which they are looked at."""
+DRAWN = say("drawn")
 Action = Literal["accept", "fix", "reject", "skip"]
 
 
@@ -161,7 +163,7 @@ def weigh(
     unsure = _unsure(answers, settings.low_confidence)
     differing = _differing(answers, canonical)
     for answer in answers:
-        answer.sampled = fraction(seed, "review sample", answer.id) < settings.sample
+        answer.sampled = drawn(answer.id, settings, seed)
         answer.wanted = 2 if fraction(seed, "two reviewers", answer.id) < settings.two_reviewers else 1
         answer.suspicious = {e.id: suspicious[e.id] for e in answer.said if e.id in suspicious}
         answer.reason, answer.detail = _reason(answer, unsure, differing)
@@ -170,25 +172,27 @@ def weigh(
             answer.reopened = any(event.id in complaints for event in answer.news)
 
 
+def drawn(id: str, settings: ReviewSettings, seed: int) -> bool:
+    """Does an answer belong to the random sample? Nothing but its id decides."""
+    return fraction(seed, "review sample", id) < settings.sample
+
+
 def _reason(answer: Answer, unsure: set[str], differing: Mapping[str, str]) -> tuple[Reason | None, str]:
     said = [event for event in answer.said if event.kind != "comment"]
     down = [event for event in _last_thumbs(said) if event.kind == "thumb_down"]
     doubted = [event for event in said if event.id in answer.suspicious]
     corrected = any(event.kind == "correction" for event in said)
     if down and not corrected:
-        return "thumb_down", _names(event.rater for event in down) + " said it is wrong"
+        return "thumb_down", say("complained", names=_names(event.rater for event in down))
     if doubted:
         return "quarantined", answer.suspicious[doubted[-1].id]
     if not said and answer.id in unsure and answer.logprob is not None:
-        return (
-            "low_confidence",
-            f"mean log-probability {answer.logprob:.3f}, among the lowest of version {answer.version}",
-        )
+        return "low_confidence", say("unsure", logprob=f"{answer.logprob:.3f}", version=answer.version)
     if not said and answer.valid is False:
-        return "schema_failure", "no valid answer of this task"
+        return "schema_failure", say("invalid")
     if not said and answer.id in differing:
         return "disagreement", differing[answer.id]
-    return ("sample", "drawn at random") if answer.sampled else (None, "")
+    return ("sample", DRAWN) if answer.sampled else (None, "")
 
 
 def _last_thumbs(said: Iterable[Feedback]) -> list[Feedback]:
@@ -219,5 +223,5 @@ def _differing(answers: Sequence[Answer], canonical: Callable[[str], str]) -> di
     for of in asked.values():
         if len(of) > 1 and len({canonical(answer.answer) for answer in of.values()}) > 1:
             newest = max(of.values(), key=lambda answer: (answer.created_at, answer.id))
-            found[newest.id] = f"versions {', '.join(sorted(of))} answered the same question differently"
+            found[newest.id] = say("differing", versions=", ".join(sorted(of)))
     return found

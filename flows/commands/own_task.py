@@ -51,13 +51,29 @@ def run(name: Annotated[str, typer.Argument(help="A folder under tasks/.")]) -> 
 
 
 @app.command(rich_help_panel="Your own task")
-def judge(task: TaskOption = None) -> None:
+def judge(
+    arena: Annotated[bool, typer.Option("--arena", help="Vote on the arena's battles instead.")] = False,
+    new: Annotated[int, typer.Option(min=0, help="With --arena: so many new prompts are fought over first.")] = 0,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(help="With --new: who takes part, once for each; else the newest two."),
+    ] = None,
+    task: TaskOption = None,
+) -> None:
     """Have a model (or the task's judge.py) compare two answers to each of some prompts, in both orders.
 
-    Verdicts that hold in both orders become pairs in `tasks/NAME/preferences.jsonl`, with source "ai". Section `judge`
+    Verdicts that hold in both orders become pairs in `tasks/NAME/preferences.jsonl`, with source "ai"; with `--arena`
+    they are votes beside people's, which count only while the judge agrees with people and with itself. Section `judge`
     of params.yaml says who answers and who judges.
     """
     root, places = enter()
+    if arena:
+        from flows import voting
+
+        voting.run(root, places, task, new, version or [])
+        return
+    if new or version:
+        raise typer.BadParameter("--new and --version go with --arena")
     from flows.judging import run
 
     run(root, places, task)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 
 class Exposed(RuntimeError):
     """The service would be reachable from other machines with nobody asked for a key."""
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str | None) -> bool:
     """Does only this machine reach the address? Names other than localhost are taken as reachable."""
     if host == "localhost":

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,8 @@ from serving.access.binding import is_loopback
 from serving.access.context import CURRENT, Context
 from serving.access.limits import TooMany
 from serving.api.errors import ApiError
+from serving.pages.language import chosen, split
+from serving.pages.refused import refused
 from serving.pages.words import LANGUAGES
 from serving.runtime import Runtime
 
@@ -63,7 +65,7 @@ class Gate:
         try:
             context = await self._admit(scope, needs)
         except ApiError as error:
-            await refuse(error, full, scope, receive, send)
+            await refuse(error, full, needs, scope, receive, send)
             return
         scope[KEY] = context.key
         token = CURRENT.set(context)
@@ -164,8 +166,10 @@ def too_many(error: TooMany) -> ApiError:
     return ApiError(429, str(error), code="rate_limit_exceeded", kind=error.window.what, headers=headers)
 
 
-async def refuse(error: ApiError, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """The refusal as the asker understands it: JSON for programs, a password prompt for browsers."""
+async def refuse(
+    error: ApiError, path: str, needs: Sequence[KeyScope], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """The refusal as the asker understands it: JSON for programs, a password prompt and a page for browsers."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -174,7 +178,12 @@ async def refuse(error: ApiError, path: str, scope: Scope, receive: Receive, sen
     if path.startswith("/ui"):
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="Saqia: your name, and an API key as password", charset="UTF-8"'
-        response = PlainTextResponse(str(error), error.status, headers=headers)
+        if error.status in (401, 403):
+            language = split(path.removeprefix("/ui"))[0] or chosen(dict(scope["headers"]))
+            page = refused(language, needs if error.status == 403 else ())
+            response = HTMLResponse(page, error.status, headers=headers)
+        else:
+            response = PlainTextResponse(str(error), error.status, headers=headers)
     else:
         if error.status == 401:
             headers["WWW-Authenticate"] = "Bearer"

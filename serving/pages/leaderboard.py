@@ -14,8 +14,10 @@ from components.evaluation.judges import Judge, judges_of
 from components.feedback import battles
 from components.feedback.battles import Fought
 from components.feedback.store import StoreError
+from serving.pages.said import said
 from serving.pages.shown import cell, problem
 from serving.pages.site import Site, page
+from serving.pages.words import Words
 from serving.pages.words.shape import Board
 
 BLUE, ORANGE = (44, 123, 182), (217, 119, 6)
@@ -43,7 +45,7 @@ def build(site: Site) -> None:
 
 def shown(site: Site, versions: Sequence[str], control: bool) -> tuple[Any, str]:
     """The versions to choose from, and the board."""
-    runtime, words = site.runtime, site.words.board
+    runtime, words = site.runtime, site.words
     try:
         fought = battles.battles(runtime.store, runtime.task.name)
     except StoreError as error:
@@ -53,9 +55,9 @@ def shown(site: Site, versions: Sequence[str], control: bool) -> tuple[Any, str]
     found = leaderboard(fought, trusted, versions or None, control)
     choices = gr.update(choices=names_of(fought))
     if not found.ratings:
-        link = f'<a href="{site.root}/arena">{html.escape(words.to_arena)}</a>'
-        return choices, f'<p class="empty">{html.escape(words.no_battles)} {link}</p>{judges_html(words, judges)}'
-    return choices, board_html(words, found) + matrix_html(words, found) + judges_html(words, judges)
+        link = f'<a href="{site.root}/arena">{html.escape(words.board.to_arena)}</a>'
+        return choices, f'<p class="empty">{html.escape(words.board.no_battles)} {link}</p>{judges_html(words, judges)}'
+    return choices, board_html(words, found) + matrix_html(words.board, found) + judges_html(words, judges)
 
 
 def names_of(fought: Sequence[Fought]) -> list[str]:
@@ -64,14 +66,15 @@ def names_of(fought: Sequence[Fought]) -> list[str]:
     return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 
-def board_html(words: Board, found: Leaderboard) -> str:
+def board_html(language: Words, found: Leaderboard) -> str:
     """The ranking, each rating with its interval as a bar on one scale."""
+    words = language.board
     low = min(one.lower for one in found.ratings)
     high = max(one.upper for one in found.ratings)
     heads = (words.place, words.version, words.rating, words.elo, words.wins, words.votes)
     rows = "".join(rating_html(number, one, low, high) for number, one in enumerate(found.ratings, 1))
     counted = html.escape(words.counted.format(votes=found.votes, battles=found.battles))
-    told = "".join(f'<p class="warn" dir="auto">{html.escape(note)}</p>' for note in found.notes)
+    told = "".join(f'<p class="warn" dir="auto">{html.escape(said(language, note))}</p>' for note in found.notes)
     if found.length_effect is not None and found.length_lower is not None and found.length_upper is not None:
         effect = words.length_effect.format(
             effect=f"{found.length_effect:+.2f}", lower=f"{found.length_lower:+.2f}", upper=f"{found.length_upper:+.2f}"
@@ -125,8 +128,9 @@ def heat_html(words: Board, share: float | None, count: int) -> str:
     return f'<td style="background: {colour}"><b>{share:.0%}</b><small>{met}</small></td>'
 
 
-def judges_html(words: Board, judges: Sequence[Judge]) -> str:
+def judges_html(language: Words, judges: Sequence[Judge]) -> str:
     """Which judges' votes count, and why the others' do not."""
+    words = language.board
     if not judges:
         return ""
     rows = ""
@@ -136,7 +140,7 @@ def judges_html(words: Board, judges: Sequence[Judge]) -> str:
         rows += (
             f"<tr><th><bdi>{cell(judge.judge)}</bdi></th>"
             f'<td><span class="badge {kind}">{html.escape(badge)}</span></td>'
-            f'<td class="words" dir="auto">{html.escape(judge.why)}</td></tr>'
+            f'<td class="words" dir="auto">{html.escape(said(language, judge.why))}</td></tr>'
         )
     heads = heads_html((words.judge, "", words.why))
     table = f'<table class="figures"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'

@@ -20,6 +20,7 @@ from components.feedback.waiting import Action
 from components.schema import Feedback, Message
 from serving.pages.form import AnswerForm
 from serving.pages.person import allowed
+from serving.pages.said import said
 from serving.pages.shown import answer_html, cell, good, problem
 from serving.pages.site import Site
 from serving.pages.words import Words
@@ -142,7 +143,7 @@ def item_html(site: Site, item: Item) -> str:
     title = words.conversation if len(asked) > 1 else words.question
     parts = [
         f'<header><span class="badge {item.reason}">{html.escape(words.reasons[item.reason])}</span>'
-        f'<span class="note" dir="auto">{html.escape(item.detail)}</span></header>',
+        f'<span class="note" dir="auto">{html.escape(said(site.words, item.detail))}</span></header>',
         f"<h3>{html.escape(title)}</h3>{conversation_html(words.roles, asked)}",
         f"<h3>{html.escape(words.answer.format(version=served.model_version))}</h3>"
         f'<div class="answer">{answer_html(task, site.words, served.answer)}</div>',

@@ -180,6 +180,13 @@ table.figures tbody th { font-weight: 500; }
 details summary { cursor: pointer; color: var(--quiet); padding: 4px 0; }
 details ul { margin: 2px 0 6px; padding-inline-start: 1.2em; }
 
+.cards.below { margin-top: 12px; }
+.windows { position: relative; display: flex; align-items: flex-end; gap: 2px; height: 56px; margin: 6px 0;
+  border-bottom: 1px solid var(--line); }
+.windows i { flex: 1 1 0; max-width: 22px; min-height: 2px; border-radius: 2px 2px 0 0; background: #0d948880; }
+.windows i.high { background: #d97706; }
+.windows b { position: absolute; left: 0; right: 0; border-top: 1px dashed var(--warn); }
+
 /* Review and arena */
 #begin-row, #arena-who { align-items: flex-end; gap: 12px; }
 #begin-row .form, #begin-row .block, #arena-who .form, #arena-who .block { background: transparent; border: 0;

@@ -22,8 +22,9 @@ from components.registry import Version
 from components.schema import Comparison
 from components.stage import StageError
 from serving.access.binding import is_loopback
-from serving.pages import reports
+from serving.pages import evidence, reports
 from serving.pages.person import allowed, person
+from serving.pages.said import said
 from serving.pages.shown import problem
 from serving.pages.site import Site, page
 from serving.pages.words.shape import Wheel
@@ -86,7 +87,7 @@ def shown(site: Site, request: gr.Request) -> tuple[Any, ...]:
     now = datetime.now(UTC)
     return (
         f'<div class="cards">{champion_card(site, versions, links)}{next_card(site, versions, links)}'
-        f"{waiting_card(site, waiting)}</div>",
+        f'{waiting_card(site, waiting)}</div><div class="cards below">{evidence.cards(site)}</div>',
         gr.update(interactive=may_start(asked, turns) and person(request).may("admin")),
         told(words, asked, turns, now),
         turns_html(site, turns, versions, links),
@@ -271,7 +272,7 @@ def changes(site: Site, version: Version) -> str:
         found += f"</tr></thead><tbody>{rows}</tbody></table></div>"
     for title, lines in ((words.reasons, verdict.reasons), (words.history, version.history)):
         if lines:
-            items = "".join(f'<li dir="auto">{html.escape(line)}</li>' for line in lines)
+            items = "".join(f'<li dir="auto">{html.escape(said(site.words, line))}</li>' for line in lines)
             found += f"<details><summary>{html.escape(title)}</summary><ul>{items}</ul></details>"
     if verdict.simulated_feedback:
         found += f'<p class="note">{html.escape(words.simulated)}</p>'

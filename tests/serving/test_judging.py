@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from components import config
+from components.feedback.battles import battles
+from components.feedback.store import Store
 from components.files import read_rows, write_rows
 from components.schema import Example, Message, Preference
+from components.stage import StageError
 from flows.judging import account, judge
+from flows.voting import vote
 from tests.conftest import ROOT
 from tests.serving.live import Live
 
@@ -28,9 +34,11 @@ def project(tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch) -> Path
     folder.mkdir(parents=True)
     (folder / "task.yaml").write_text("{name: intake, title: Notes, answer: text}")
     (folder / "principles.md").write_text("Shorter is better.")
+    shutil.copy(ROOT / "tasks/intake/schema.py", folder)  # of the task that the service serves
     asked = [(Message(role="user", content=f"ache {n}"), Message(role="assistant", content="none")) for n in range(6)]
     write_rows(folder / "examples.jsonl", [Example(id=f"row-{n}", messages=m) for n, m in enumerate(asked)])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "tasks.intake.judge", raising=False)  # of the test before
     return tmp_path
 
 
@@ -57,3 +65,24 @@ def test_a_task_s_own_judge_takes_the_model_s_place_and_its_pairs_are_added_once
     said = "\n".join(account(judged, path, new))
     assert f"pairs: {new}, of which {new} are new in tasks/intake/preferences.jsonl" in said
     assert "dropped as inconsistent: 0 (0%)" in said
+
+
+def test_a_biased_judge_votes_in_the_arena_on_new_prompts_and_its_votes_do_not_count(
+    project: Path, live: Live, tmp_path: Path
+) -> None:
+    """judge.py likes whatever comes first; the versions that answer are the running service's."""
+    (project / "tasks/intake/judge.py").write_text("def prefer(prompt, first, second):\n    return 'first'\n")
+    places = config.places().model_copy(update={"database_url": f"sqlite:///{tmp_path / 'arena.db'}"})
+    with pytest.raises(StageError, match="no battle yet"):
+        vote(project, places, None, 0, [], lambda *_: None)
+    lines = vote(project, places, None, PROMPTS, ["intake", "base"], lambda *_: None)
+    assert lines[0].startswith(f"{PROMPTS} new prompts to versions intake, base:")
+    with Store(places.database_url) as store:
+        fought = battles(store, "intake")
+        assert fought, "no two answers differed"
+        assert all([vote.first for vote in one.votes] == ["a", "b"] for one in fought)
+    assert lines[2] == "the same in both orders: 0 (0%)"
+    assert lines[3].startswith(
+        "its votes do not count yet: not trusted, because it votes the same in both orders on only"
+    )
+    assert vote(project, places, None, 0, [], lambda *_: None)[0] == "judge.py has voted on every battle already"

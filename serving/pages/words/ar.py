@@ -1,8 +1,55 @@
 """Arabic."""
 
-from serving.pages.words.shape import Arena, Board, Chat, Form, Frame, Review, Wheel, Words
+from serving.pages.words.shape import Arena, Board, Chat, Evidence, Form, Frame, Review, Wheel, Words
+
+TOLD = {
+    "complained": "قال {names} إنها خطأ",
+    "unsure": "متوسط لوغاريتم الاحتمال {logprob}، من أدنى ما في الإصدار {version}",
+    "invalid": "ليست إجابة سليمة لهذه المهمة",
+    "differing": "اختلفت إجابات الإصدارات {versions} عن السؤال نفسه",
+    "drawn": "سُحبت عشوائيًا",
+    "secret": "يبدو أنها تحوي سرًّا: {secret}",
+    "to_the_model": "الإجابة تخاطب النموذج: {speaks}",
+    "contradicts": "تناقض الرأي {event} عن السؤال نفسه بقلم {rater}، وهو موثوق",
+    "disreputable_trusted": "وافق {rater} الموثوقين في {agreed} من {compared} سؤالًا: دون {least} يقينًا",
+    "disreputable_others": "وافق {rater} الآخرين في {agreed} من {compared} سؤالًا: دون {least} يقينًا",
+    "burst": "قال {rater} أكثر من {events} رأيًا خلال {seconds} ث",
+    "copies": "أعطى {rater} هذه الإجابة، أو ما يكاد يطابقها، عن {questions} سؤالًا مختلفًا",
+    "trusted": "معامل كابا مع الناس {kappa} في {overlap} مواجهة، والصوت نفسه في الترتيبين في {consistency} من {both}",
+    "one_order": "غير موثوق، لأنه لم يصوّت في أي مواجهة بالترتيبين",
+    "inconsistent": (
+        "غير موثوق، لأن صوته هو نفسه في الترتيبين في {consistency} فقط من المواجهات "
+        "(arena.min_consistency هو {least}): يحكم على الموضع لا على الإجابة"
+    ),
+    "no_overlap": "غير موثوق، لأن الناس صوّتوا في {overlap} فقط من مواجهاته (arena.min_overlap هو {least})",
+    "no_kappa": "غير موثوق، لأن الناس، أو هو، صوّتوا دائمًا الصوت نفسه، فلا يُعرف مدى اتفاقهم",
+    "low_kappa": "غير موثوق، لأن معامل كابا مع الناس {kappa} (arena.min_kappa هو {least})",
+    "never_met": "لم يلتقِ هؤلاء مباشرةً ولا عبر غيرهم، فلا تُقارن تقديراتهم: {parts}",
+    "only_a_bound": "فاز إصدارٌ ما بكل صوت أمام البقية، أو خسر كل صوت: تقديره حدٌّ لا أكثر",
+    "too_few": "أمثلة الهدف قليلة جدًا: {count}، ويلزم {least} على الأقل لإثبات شيء (promotion.min_target)",
+    "better": (
+        "أفضل في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، {examples} مثالًا)"
+    ),
+    "no_gain": (
+        "لم يثبت مكسب في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
+        "{examples} مثالًا)؛ يجب أن يزيد الحد الأدنى على 0"
+    ),
+    "nothing_lost": (
+        "لم يضع شيء في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
+        "{examples} مثالًا)"
+    ),
+    "worse": (
+        "أسوأ في {set}، أو لم يثبت غير ذلك: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى "
+        "{upper}، {examples} مثالًا)؛ يجب أن يزيد الحد الأدنى على {least}"
+    ),
+    "no_guard": "لا مثال في أي مجموعة حارسة: لا يمكن إثبات أن شيئًا لم يُنسَ",
+    "breaks": "يُفسد مجددًا {count} من {fixed} حالة مُصلحة: {ids}",
+    "none_broken": "لم تفسد أي حالة من {fixed} حالة يجيب عنها البطل صوابًا",
+}
+"""What components say, by its code."""
 
 WORDS = Words(
+    told=TOLD,
     frame=Frame(
         name="العربية",
         direction="rtl",
@@ -18,6 +65,14 @@ WORDS = Words(
         your_name="اسمك",
         your_name_hint="اختياري",
         not_allowed="يتطلب هذا مفتاحًا بصلاحية «{scope}».",
+        refused="مفتاحك لا يفتح هذه الصفحة",
+        no_key="تحتاج هذه الصفحة إلى مفتاح",
+        no_key_about="لم يُعطَ مفتاح، أو هو غير معروف هنا.",
+        ask_for_key=(
+            "يصنع المسؤول عن هذه الخدمة مفتاحًا بالأمر {command}. ثم افتح الصفحة في نافذة خاصة جديدة وأعطِ المفتاح "
+            "بوصفه كلمة المرور: فهذه النافذة تتذكر القديم."
+        ),
+        back="إلى المحادثة",
         yes="نعم",
         no="لا",
         none="لا شيء",
@@ -146,6 +201,30 @@ WORDS = Words(
         report="التقرير",
         data_docs="وثائق البيانات",
         simulated="كتب التصحيحات شخصٌ مُحاكى.",
+    ),
+    evidence=Evidence(
+        failures="كم مرة يخطئ",
+        no_looks="لم يراجع أحد بعدُ العيّنة العشوائية في قائمة المراجعة.",
+        wrong="{rate} ({wrong} من {looked})",
+        surely="أكثر من {surely} يقينًا",
+        failures_start=(
+            "من العيّنة العشوائية لقائمة المراجعة. تبدأ دورة إذا زادت النسبة يقينًا على {above}، بعد {looks} مراجعة على "
+            "الأقل، متى انتظر {early} تصحيحًا."
+        ),
+        off="هذا لا يبدأ دورة (params.yaml).",
+        drift="ما يسأل عنه الناس",
+        no_window="الرسائل أقل من أن تُقارن بما تعلّمه الإصدار.",
+        bits="انحراف قدره {bits} بت",
+        drifted="يسأل الناس عن غير ما تعلّمه.",
+        known="انحراف كالذي بدأت من أجله دورة سابقة.",
+        alike="كما تعلّمه.",
+        held="آخر {messages} رسالة مقارنةً بما تعلّمه {version}.",
+        commoner="صار أكثر شيوعًا:",
+        drift_start=(
+            "تباعد ينسن–شانون فوق ما تفسّره الصدفة، كل {messages} رسالة. تبدأ دورة من {least} بت، متى انتظر "
+            "{early} تصحيحًا."
+        ),
+        plot="انحراف آخر {windows} مجموعة من الرسائل",
     ),
     arena=Arena(
         title="الحلبة",

@@ -1,8 +1,10 @@
 """English."""
 
-from serving.pages.words.shape import Arena, Board, Chat, Form, Frame, Review, Wheel, Words
+from components.sentences import SENTENCES
+from serving.pages.words.shape import Arena, Board, Chat, Evidence, Form, Frame, Review, Wheel, Words
 
 WORDS = Words(
+    told=SENTENCES,
     frame=Frame(
         name="English",
         direction="ltr",
@@ -18,6 +20,14 @@ WORDS = Words(
         your_name="Your name",
         your_name_hint="optional",
         not_allowed="This needs a key with the scope “{scope}”.",
+        refused="Your key does not open this page",
+        no_key="This page needs a key",
+        no_key_about="None was given, or it is not known here.",
+        ask_for_key=(
+            "Whoever runs this service makes one with {command}. Then open the page in a new private window, and give "
+            "the key as password: this one remembers the old."
+        ),
+        back="To the chat",
         yes="yes",
         no="no",
         none="none",
@@ -146,6 +156,30 @@ WORDS = Words(
         report="Report",
         data_docs="Data Docs",
         simulated="The corrections were written by a simulated person.",
+    ),
+    evidence=Evidence(
+        failures="How often it is wrong",
+        no_looks="Nobody has looked at the random sample of the review queue yet.",
+        wrong="{rate} ({wrong} of {looked})",
+        surely="surely more than {surely}",
+        failures_start=(
+            "Of the review queue's random sample. A turn starts where it is surely more than {above}, from {looks} "
+            "looks on, where {early} corrections wait."
+        ),
+        off="This starts no turn (params.yaml).",
+        drift="What people ask",
+        no_window="Too few messages yet to hold against what was taught.",
+        bits="{bits} bits of drift",
+        drifted="People ask something else than it was taught.",
+        known="Drifted, as when a turn was last started for it.",
+        alike="As it was taught.",
+        held="The last {messages} messages against what {version} was taught.",
+        commoner="Commoner now:",
+        drift_start=(
+            "Jensen–Shannon divergence beyond chance, every {messages} messages. A turn starts from {least} bits, "
+            "where {early} corrections wait."
+        ),
+        plot="Drift of the last {windows} windows of messages",
     ),
     arena=Arena(
         title="Arena",

@@ -24,6 +24,12 @@ class Frame:
     your_name: str
     your_name_hint: str
     not_allowed: str
+    refused: str
+    no_key: str
+    no_key_about: str
+    ask_for_key: str
+    """{command}: what makes one"""
+    back: str
     yes: str
     no: str
     none: str
@@ -129,6 +135,33 @@ class Wheel:
     report: str
     data_docs: str
     simulated: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a turn besides corrections."""
+
+    failures: str
+    no_looks: str
+    wrong: str
+    """{rate}: {wrong} of {looked}"""
+    surely: str
+    failures_start: str
+    """{above}, {looks}, {early}"""
+    off: str
+    drift: str
+    no_window: str
+    bits: str
+    drifted: str
+    known: str
+    alike: str
+    held: str
+    """{messages}, {version}"""
+    commoner: str
+    drift_start: str
+    """{least}, {messages}, {early}"""
+    plot: str
+    """{windows}: for those who hear the page"""
 
 
 @dataclass(frozen=True)
@@ -244,10 +277,14 @@ class Review:
 class Words:
     """A whole language."""
 
+    told: Mapping[str, str]
+    """What components say, by its code in components.sentences, with the same braces."""
+
     frame: Frame
     chat: Chat
     form: Form
     wheel: Wheel
+    evidence: Evidence
     arena: Arena
     board: Board
     review: Review

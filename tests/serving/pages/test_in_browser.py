@@ -243,8 +243,11 @@ def test_a_key_opens_what_its_scope_says_and_a_pages_functions_ask_again(pages: 
         _, review = keys.create(store.engine, "reviews", ["review"])
     as_use, as_review = {"Authorization": f"Bearer {use}"}, {"Authorization": f"Bearer {review}"}
     with httpx.Client(base_url=pages.url, timeout=60) as http:
-        for path in ("/ui/review", "/ui/en/review", "/ui/ar/review"):
-            assert http.get(path, headers=as_use).status_code == 403
+        for path, direction in (("/ui/review", "ltr"), ("/ui/en/review", "ltr"), ("/ui/ar/review", "rtl")):
+            refusal = http.get(path, headers=as_use)
+            assert refusal.status_code == 403
+            assert f'dir="{direction}"' in refusal.text, "a page, in the language of the address"
+            assert "saqia keys create NAME --scope review" in refusal.text
             assert http.get(path, headers=as_review).status_code == 200
         assert http.get("/ui/en/", headers=as_use).status_code == 200
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.sentences import say
 from serving.pages.language import chosen, preferred, split
+from serving.pages.said import said
 from serving.pages.words import LANGUAGES, words
 
 SAME_EVERYWHERE = {"frame.direction", "frame.name"}
@@ -78,3 +80,10 @@ def test_the_address_names_the_language() -> None:
     assert split("/ar") == ("ar", "/")
     assert split("/arena") == (None, "/arena")
     assert split("") == (None, "/")
+
+
+def test_what_components_say_is_said_in_the_language_of_the_page_and_other_texts_stay() -> None:
+    text = say("contradicts", event=7, rater="ann")
+    assert said(words("en"), text) == text
+    assert said(words("ar"), text) == "تناقض الرأي \u20667\u2069 عن السؤال نفسه بقلم \u2068ann\u2069، وهو موثوق"
+    assert said(words("ar"), "what somebody wrote") == "what somebody wrote"
