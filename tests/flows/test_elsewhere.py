@@ -109,11 +109,11 @@ def test_a_stage_is_made_in_the_workers_clone_though_the_first_worker_is_killed(
     (shared / "second.py").write_text(SECOND.format(started=str(started)))  # not committed: it goes along all the same
     git(shared.parent, "clone", "-q", str(shared), str(clone))
     lines: list[str] = []
-    made = prepared(shared, places)
+    made = prepared(shared, places, pool_minutes=3)  # should the workers below fail, this ends too
 
     def workers() -> None:
         with worker(clone, pool, prefect_api) as first:
-            until(started.exists, lambda: f"the stage runs: {lines} {(clone.parent / 'worker.log').read_text()}", 120)
+            until(started.exists, lambda: f"the stage runs: {lines} {(clone.parent / 'worker.log').read_text()}", 200)
             first.kill()
             first.wait()
         with worker(clone, pool, prefect_api):
