@@ -80,7 +80,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
         name,
         {
             "turn": {
-                "snapshots": [s.model_dump(mode="json") for s in store.snapshots(name)],
+                "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in store.snapshots(name)],
                 "champion": {"version": champion.version, "sha256": champion.sha256},
             }
         },

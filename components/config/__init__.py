@@ -15,6 +15,7 @@ from components.config.data import (
     SnapshotReference,
     TrustSettings,
     TurnSettings,
+    VotesReference,
 )
 from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
@@ -77,6 +78,7 @@ __all__ = [
     "TrustSettings",
     "TurnSettings",
     "UpstreamSettings",
+    "VotesReference",
     "load",
     "parse",
     "places",
