@@ -103,7 +103,7 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of products. auto: bfloat16 on a GPU, and for a large model on a CPU with instructions for it."""
     validation_rows: int = Field(0, ge=0)
-    """Rows kept out of teaching (whole clusters of near copies), to see by their loss which step was the best."""
+    """Rows, or pairs, kept out of teaching (whole clusters of near copies): their loss says which step was the best."""
     validation_every: int = Field(50, ge=1)
     """Steps between two looks at them."""
     patience: int | None = Field(None, ge=1)
