@@ -118,9 +118,9 @@ def _open(store: Store, name: str) -> Turn | str:
 
 def _version_of(store: Store, turn: Turn) -> Version | None:
     """The version that this turn made before it was interrupted, found by the feedback it was taught from."""
-    wanted = [(s.through, s.sha256) for s in store.snapshots(turn.task)]
+    wanted = tuple(store.snapshots(turn.task))
     for version in reversed(registry.versions(turn.task)):
-        if [(s.through, s.sha256) for s in version.lineage.snapshots] == wanted:
+        if version.lineage.snapshots == wanted:
             return version
     return None
 
