@@ -17,6 +17,7 @@ from components.config.data import (
     TurnSettings,
     VotesReference,
 )
+from components.config.distilling import DistillSettings
 from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
 from components.config.places import Places, places
@@ -51,6 +52,7 @@ __all__ = [
     "ConfigError",
     "CorpusSettings",
     "CurateSettings",
+    "DistillSettings",
     "EndpointSettings",
     "EvaluateSettings",
     "ExamplesSettings",
