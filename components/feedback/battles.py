@@ -145,10 +145,11 @@ def voted(connection: sa.Connection, task: str, after: int, through: int) -> Ite
         .where(table.c.task == task, said.c.seq > after, said.c.seq <= through)
         .order_by(said.c.seq)
     )
-    rows = list(connection.execute(query).mappings())
-    fought = sa.select(table).where(table.c.id.in_({row["battle_id"] for row in rows}))
+    among = sa.select(said.c.battle_id).where(said.c.seq > after, said.c.seq <= through)
+    fought = sa.select(table).where(table.c.task == task, table.c.id.in_(among))
     of = {row["id"]: _as_battle(row) for row in connection.execute(fought).mappings()}
-    yield from (Voted(seq=row["seq"], battle=of[row["battle_id"]], vote=_vote(row)) for row in rows)
+    for row in connection.execute(query).mappings():
+        yield Voted(seq=row["seq"], battle=of[row["battle_id"]], vote=_vote(row))
 
 
 def latest_vote(connection: sa.Connection, task: str) -> int:
