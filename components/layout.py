@@ -38,7 +38,7 @@ def examples(task: str) -> Path:
 
 
 def snapshots(task: str) -> Path:
-    """`0001.jsonl`, … of FeedbackRow: one immutable file a turn."""
+    """`0001.jsonl`, … of FeedbackRow: one immutable file a turn; `votes-0001.jsonl` (Voted) where people voted."""
     return Path("data") / task / "snapshots"
 
 

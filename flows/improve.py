@@ -80,7 +80,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
         name,
         {
             "turn": {
-                "snapshots": [s.model_dump(mode="json") for s in store.snapshots(name)],
+                "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in store.snapshots(name)],
                 "champion": {"version": champion.version, "sha256": champion.sha256},
             }
         },
@@ -118,9 +118,9 @@ def _open(store: Store, name: str) -> Turn | str:
 
 def _version_of(store: Store, turn: Turn) -> Version | None:
     """The version that this turn made before it was interrupted, found by the feedback it was taught from."""
-    wanted = [(s.through, s.sha256) for s in store.snapshots(turn.task)]
+    wanted = tuple(store.snapshots(turn.task))
     for version in reversed(registry.versions(turn.task)):
-        if [(s.through, s.sha256) for s in version.lineage.snapshots] == wanted:
+        if version.lineage.snapshots == wanted:
             return version
     return None
 

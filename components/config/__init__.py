@@ -15,7 +15,9 @@ from components.config.data import (
     SnapshotReference,
     TrustSettings,
     TurnSettings,
+    VotesReference,
 )
+from components.config.distilling import DistillSettings
 from components.config.judging import EndpointSettings, JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
 from components.config.places import Places, places
@@ -52,6 +54,7 @@ __all__ = [
     "ConfigError",
     "CorpusSettings",
     "CurateSettings",
+    "DistillSettings",
     "DriftSettings",
     "EndpointSettings",
     "EvaluateSettings",
@@ -81,6 +84,7 @@ __all__ = [
     "TrustSettings",
     "TurnSettings",
     "UpstreamSettings",
+    "VotesReference",
     "load",
     "parse",
     "places",

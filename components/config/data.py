@@ -28,11 +28,20 @@ class CorpusSettings(Section):
     """Rows of instruction tuning: many distinct ones seen once teach more than few seen often."""
 
 
+class VotesReference(Section):
+    """The votes of battles that a turn has: everything up to vote `through`, with the digest of its content."""
+
+    through: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class SnapshotReference(Section):
     """One past turn's feedback: everything up to event `through`, with the digest of its content."""
 
     through: int = Field(ge=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    votes: VotesReference | None = None
+    """None where nobody voted since the turn before."""
 
 
 class ChampionReference(Section):

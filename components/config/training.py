@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from components.config.distilling import DistillSettings
 from components.config.reinforcement import RewardModelSettings, RLSettings
 from components.config.section import Section
 
@@ -69,7 +70,7 @@ class LoraSettings(Section):
         return value
 
 
-ObjectiveName = Literal["sft", "classify", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"]
+ObjectiveName = Literal["sft", "classify", "distill", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"]
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
@@ -107,7 +108,7 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of products. auto: bfloat16 on a GPU, and for a large model on a CPU with instructions for it."""
     validation_rows: int = Field(0, ge=0)
-    """Rows kept out of teaching (whole clusters of near copies), to see by their loss which step was the best."""
+    """Rows, or pairs, kept out of teaching (whole clusters of near copies): their loss says which step was the best."""
     validation_every: int = Field(50, ge=1)
     """Steps between two looks at them."""
     patience: int | None = Field(None, ge=1)
@@ -118,6 +119,7 @@ class TrainSettings(Section):
     calibration_share: float = Field(0.1, ge=0, le=0.5)
     """Objective classify: of the rows, how many are not taught but used to calibrate the probabilities; 0: none."""
     preference: PreferenceSettings = PreferenceSettings()
+    distill: DistillSettings = DistillSettings()
     lora: LoraSettings = LoraSettings()
     freeze_top: int = Field(2, ge=1)
     """Layers that `freeze` trains, counted from the top, with the final norm and the head."""

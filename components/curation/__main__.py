@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from components import config, files, layout, stage
 from components import task as tasks
@@ -19,6 +20,8 @@ from components.curation.scrub import scrubber
 from components.examples.formats.records import Skipped
 from components.examples.lengths import Context
 from components.examples.preferences import read as read_pairs
+from components.feedback.judges import judges_of
+from components.feedback.votes import Voted, as_fought, preferences
 from components.schema import Dropped, Example, FeedbackRow, Preference
 
 log = logging.getLogger("curate")
@@ -54,7 +57,8 @@ def main(settings: config.Settings) -> None:
     )  # fmt: skip
     cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
     context = Context(settings.model.context)
-    brought, unread = _brought(settings.task)
+    own_pairs, unread = _own_pairs(settings.task)
+    voted, told = _voted(settings)
     curated = curate(
         task,
         own,
@@ -65,9 +69,10 @@ def main(settings: config.Settings) -> None:
         settings.train.replay,
         settings.seed,
         context.excess,
-        brought,
+        [*own_pairs, *voted],
     )
     curated.report["pairs"]["not understood"] = [str(row) for row in unread]
+    curated.report["pairs"]["arena"] = told
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
     log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))
@@ -79,16 +84,27 @@ def main(settings: config.Settings) -> None:
         )
 
 
-def _brought(name: str) -> tuple[Sequence[Preference], Sequence[Skipped]]:
-    """Every comparison that does not come from corrections, and the rows that are none.
-
-    Here the task's own file; other places where answers are compared (an arena, a judge) add theirs.
-    """
+def _own_pairs(name: str) -> tuple[Sequence[Preference], Sequence[Skipped]]:
+    """The pairs of the task's own file, and the rows of it that are none."""
     path = layout.preferences(name)
     if not path.exists():
         return (), ()
     found = read_pairs(path)
     return found.pairs, found.skipped
+
+
+def _voted(settings: config.Settings) -> tuple[list[Preference], dict[str, Any]]:
+    """The votes of every turn as pairs, and an account; a judge's count while by these votes it may be trusted."""
+    paths = sorted(layout.snapshots(settings.task).glob("votes-*.jsonl"))
+    fought = as_fought(row for path in paths for row in files.read_rows(path, Voted))
+    judges = judges_of(fought, settings.arena)
+    pairs = preferences(fought, [judge.judge for judge in judges if judge.trusted])
+    told = {
+        "votes": sum(len(one.votes) for one in fought),
+        "pairs": len(pairs),
+        "judges": {judge.judge: judge.why for judge in judges},
+    }
+    return pairs, told
 
 
 def _skipped(path: Path) -> dict[str, int]:

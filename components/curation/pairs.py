@@ -1,8 +1,8 @@
 """Preference pairs: cleaned, each once, contradictions aside, and on the side that their question stands on.
 
 Pairs come from three places, in this order: corrections (chosen over the answer that was served), the task's own
-`preferences.jsonl`, and whatever else collects comparisons, as further records of the same kind. What two people
-decided the other way round is quarantined, both of them: nobody is right by having spoken last.
+`preferences.jsonl`, and votes of the arena. What two people decided the other way round is quarantined, both of them:
+nobody is right by having spoken last.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.feedback.battles import Choice, Fought
+from components.feedback.votes import Choice, Fought
 from components.schema import Record
 from components.sentences import say
 
@@ -88,7 +88,7 @@ def games(
     """Every vote that counts: each person's, and of each of these judges the mean of its two orders.
 
     Args:
-        judges: those whose votes count (`components.evaluation.judges`).
+        judges: those whose votes count (`components.feedback.judges`).
         versions: only battles between these.
     """
     found: list[Game] = []

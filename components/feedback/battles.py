@@ -10,9 +10,9 @@ Which side is a and which is b says nothing: the order shown is drawn anew for e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -20,54 +20,15 @@ from components.feedback import tables
 from components.feedback.appending import storable
 from components.feedback.database import StoreError, reading, writing
 from components.feedback.draw import fraction
-from components.feedback.store import Store
-from components.schema import Message, Preference, Record, content_id
+from components.feedback.votes import CHOICES, Battle, Choice, Fought, Place, Side, Vote, Voted, VoterKind
+from components.schema import Message, content_id
 
-Side = Literal["a", "b"]
-Choice = Literal["a", "b", "tie", "both_bad"]
-CHOICES: tuple[Choice, ...] = get_args(Choice)
-Place = Literal["first", "second", "tie", "both_bad"]
-VoterKind = Literal["person", "judge"]
+if TYPE_CHECKING:
+    from components.feedback.store import Store
 
 
 class WrongVote(StoreError):
     """The battle or the vote cannot be: the message says why."""
-
-
-class Battle(Record):
-    """One prompt and two answers to it."""
-
-    id: str
-    task: str
-    created_at: datetime
-    messages: tuple[Message, ...]
-    """The prompt, system message included."""
-    version_a: str
-    version_b: str
-    answer_a: str
-    answer_b: str
-
-
-class Vote(Record):
-    """What one person, or one judge in one order, said of one battle."""
-
-    id: str
-    battle_id: str
-    voter: str
-    """A person's name, or the judge's (its model)."""
-    kind: VoterKind
-    first: Side
-    """Which answer was shown first."""
-    vote: Choice
-    """`a` and `b` are the battle's sides, wherever they were shown."""
-    created_at: datetime
-
-
-class Fought(Record):
-    """A battle with its votes, oldest first."""
-
-    battle: Battle
-    votes: tuple[Vote, ...]
 
 
 def open_battle(store: Store, task: str, messages: Sequence[Message], a: tuple[str, str], b: tuple[str, str]) -> Battle:
@@ -175,41 +136,27 @@ def battles(store: Store, task: str) -> list[Fought]:
     return [Fought(battle=one, votes=tuple(votes[one.id])) for one in fought]
 
 
-def preferences(fought: Sequence[Fought], judges: Sequence[str] = ()) -> list[Preference]:
-    """The votes for one side as training pairs, one a vote; ties and `both_bad` prefer nothing.
-
-    Args:
-        judges: those whose votes count (`components.evaluation.judges`). A judge that votes for different
-            sides in the two orders prefers nothing, and one that agrees with itself gives one pair.
-    """
-    found: list[Preference] = []
-    for one in fought:
-        seen: dict[str, set[Choice]] = {}
-        for vote in one.votes:
-            seen.setdefault(vote.voter, set()).add(vote.vote)
-        told: set[str] = set()
-        for vote in one.votes:
-            if vote.kind == "judge" and (vote.voter not in judges or len(seen[vote.voter]) > 1):
-                continue
-            if vote.vote in ("a", "b") and vote.voter not in told:
-                told.add(vote.voter)
-                found.append(_preference(one.battle, vote))
-    return found
-
-
-def _preference(of: Battle, vote: Vote) -> Preference:
-    a, b = (of.version_a, of.answer_a), (of.version_b, of.answer_b)
-    chosen, rejected = (a, b) if vote.vote == "a" else (b, a)
-    return Preference(
-        id=content_id("preference", of.id, vote.voter),
-        prompt=of.messages,
-        chosen=chosen[1],
-        rejected=rejected[1],
-        source="human" if vote.kind == "person" else "ai",
-        rater=vote.voter,
-        chosen_version=chosen[0],
-        rejected_version=rejected[0],
+def voted(connection: sa.Connection, task: str, after: int, through: int) -> Iterator[Voted]:
+    """A task's votes with after < seq <= through, in order."""
+    table, said = tables.battles, tables.votes
+    query = (
+        sa.select(said)
+        .join_from(said, table)
+        .where(table.c.task == task, said.c.seq > after, said.c.seq <= through)
+        .order_by(said.c.seq)
     )
+    among = sa.select(said.c.battle_id).where(said.c.seq > after, said.c.seq <= through)
+    fought = sa.select(table).where(table.c.task == task, table.c.id.in_(among))
+    of = {row["id"]: _as_battle(row) for row in connection.execute(fought).mappings()}
+    for row in connection.execute(query).mappings():
+        yield Voted(seq=row["seq"], battle=of[row["battle_id"]], vote=_vote(row))
+
+
+def latest_vote(connection: sa.Connection, task: str) -> int:
+    """Number of the task's newest vote; 0 where there is none."""
+    table, said = tables.battles, tables.votes
+    query = sa.select(sa.func.max(said.c.seq)).join_from(said, table).where(table.c.task == task)
+    return connection.execute(query).scalar() or 0
 
 
 def _battle(connection: sa.Connection, id: str) -> Battle | None:

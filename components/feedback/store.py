@@ -9,7 +9,7 @@ SAQIA_DATABASE_URL names a PostgreSQL. Threads and processes may share one store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 
 from components import config
-from components.config import SnapshotReference
+from components.config import SnapshotReference, VotesReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
 from components.feedback.appending import (
@@ -31,8 +31,10 @@ from components.feedback.appending import (
     as_interaction,
     interactions,
 )
+from components.feedback.battles import latest_vote, voted
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
 from components.feedback.migrate import migrate
+from components.feedback.votes import Voted
 from components.schema import Feedback, FeedbackRow, Interaction, Record
 
 __all__ = [
@@ -62,6 +64,10 @@ class Turn(Record):
     """The turn holds the task's events with after < seq <= through."""
     sha256: str
     """Digest of those events: see `Store.digest`."""
+    votes_through: int = 0
+    """It has the votes of battles up to this one, from those of the turn before on."""
+    votes_sha256: str | None = None
+    """Digest of those votes; None where there are none."""
     state: Literal["open", "closed", "abandoned"]
     opened_at: datetime
     closed_at: datetime | None = None
@@ -71,10 +77,13 @@ class Turn(Record):
     @property
     def snapshot(self) -> SnapshotReference:
         """How params.yaml names this turn's feedback."""
-        return SnapshotReference(through=self.through, sha256=self.sha256)
+        votes = None
+        if self.votes_sha256 is not None:
+            votes = VotesReference(through=self.votes_through, sha256=self.votes_sha256)
+        return SnapshotReference(through=self.through, sha256=self.sha256, votes=votes)
 
 
-def canonical_line(row: FeedbackRow) -> bytes:
+def canonical_line(row: FeedbackRow | Voted) -> bytes:
     """A row as a snapshot holds it; a snapshot's digest is over these bytes."""
     return row.model_dump_json().encode() + b"\n"
 
@@ -232,16 +241,15 @@ class Store:
         for row in connection.execute(query).mappings():
             yield FeedbackRow.model_validate(dict(row))
 
+    def votes(self, task: str, after: int, through: int) -> list[Voted]:
+        """A task's votes with after < seq <= through, in order, each beside its battle."""
+        with reading(self._engine) as connection:
+            return list(voted(connection, task, after, through))
+
     def digest(self, task: str, after: int, through: int) -> str:
         """SHA-256 of a range of events, as the bytes of the snapshot file that holds them."""
         with reading(self._engine) as connection:
-            return self._digest(connection, task, after, through)
-
-    def _digest(self, connection: sa.Connection, task: str, after: int, through: int) -> str:
-        digest = hashlib.sha256()
-        for row in self._rows(connection, task, after, through):
-            digest.update(canonical_line(row))
-        return digest.hexdigest()
+            return _digest(self._rows(connection, task, after, through))
 
     def waiting(self, task: str) -> dict[str, int]:
         """Events per kind since the last closed turn: what the next (or the open) turn works on."""
@@ -274,7 +282,7 @@ class Store:
     # Turns -----------------------------------------------------------------------------
 
     def open_turn(self, task: str) -> Turn | None:
-        """Begin a turn over everything said since the last one; a turn that is still open is continued as it was.
+        """Begin a turn over all feedback and votes since the last one; one that is still open is continued as it was.
 
         Returns None where nothing new was said. Two callers at once get the same turn.
         """
@@ -283,17 +291,20 @@ class Store:
             past = [turn for turn in self._turns(connection, task) if turn.state != "abandoned"]
             if past and past[-1].state == "open":
                 return past[-1]
-            after = past[-1].through if past else 0
-            through = self._latest_seq(connection, task)
+            after, votes_after = (past[-1].through, past[-1].votes_through) if past else (0, 0)
+            through, votes_through = self._latest_seq(connection, task), latest_vote(connection, task)
             if through <= after:
                 return None
+            votes = list(voted(connection, task, votes_after, votes_through))
             connection.execute(
                 sa.insert(table),
                 {
                     "task": task,
                     "after": after,
                     "through": through,
-                    "sha256": self._digest(connection, task, after, through),
+                    "sha256": _digest(self._rows(connection, task, after, through)),
+                    "votes_through": max(votes_after, votes_through),
+                    "votes_sha256": _digest(votes) if votes else None,
                     "state": "open",
                     "opened_at": datetime.now(UTC),
                 },
@@ -351,6 +362,13 @@ class Store:
     def snapshots(self, task: str) -> list[SnapshotReference]:
         """What `turn.snapshots` in params.yaml must say to teach everything so far, the open turn included."""
         return [turn.snapshot for turn in self.turns(task) if turn.state != "abandoned"]
+
+
+def _digest(rows: Iterable[FeedbackRow | Voted]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(canonical_line(row))
+    return digest.hexdigest()
 
 
 def _raised(outcome: R | Exception) -> R:

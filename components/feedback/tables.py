@@ -106,6 +106,8 @@ turns = Table(
     Column("after", BigInteger, nullable=False),
     Column("through", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("votes_through", BigInteger, nullable=False, server_default="0"),
+    Column("votes_sha256", String(64)),
     Column("state", String(20), nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),

@@ -13,7 +13,7 @@ from components.registry.catalog import canary, candidate, champion, get, previo
 from components.registry.following import Following
 from components.registry.local import fetch, fetch_base, local_base, local_version
 from components.registry.page import write_page
-from components.registry.record import Lineage, Snapshot, Trial, Version, lineage_of
+from components.registry.record import Lineage, Trial, Version, lineage_of
 from components.registry.registration import register
 from components.registry.store import RegistryError, client, experiment
 
@@ -21,7 +21,6 @@ __all__ = [
     "Following",
     "Lineage",
     "RegistryError",
-    "Snapshot",
     "Trial",
     "Version",
     "canary",

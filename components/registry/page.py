@@ -18,9 +18,10 @@ def facts(version: Version) -> dict[str, str]:
         "dvc.lock": f"sha256 {lineage.dvc_lock_sha256}",
     }
     rows |= {f"data {path.removeprefix('data/')}": digest for path, digest in lineage.datasets.items()}
-    rows |= {
-        f"snapshot {i}": f"through event {s.through}, sha256 {s.sha256}" for i, s in enumerate(lineage.snapshots, 1)
-    }
+    for i, snapshot in enumerate(lineage.snapshots, 1):
+        rows[f"snapshot {i}"] = f"through event {snapshot.through}, sha256 {snapshot.sha256}"
+        if snapshot.votes is not None:
+            rows[f"votes {i}"] = f"through vote {snapshot.votes.through}, sha256 {snapshot.votes.sha256}"
     rows |= {f"{name} run": run for name, run in lineage.runs.items() if run}
     return rows
 

@@ -11,16 +11,10 @@ import yaml
 from pydantic import Field
 
 from components import layout
+from components.config import SnapshotReference
 from components.models import BaseReference
 from components.registry.store import RegistryError
 from components.schema import Record, Verdict
-
-
-class Snapshot(Record):
-    """One turn's feedback that a version was taught from, as params.yaml names it."""
-
-    through: int
-    sha256: str
 
 
 class Lineage(Record):
@@ -35,7 +29,7 @@ class Lineage(Record):
     """The text of params.yaml."""
     datasets: dict[str, str] = Field(default_factory=dict)
     """Path of every data folder that a stage wrote → its digest in dvc.lock."""
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[SnapshotReference, ...] = ()
     runs: dict[str, str] = Field(default_factory=dict)
     """Who ran it, e.g. {"prefect": flow run id, "mlflow": training run id}."""
 
@@ -99,6 +93,6 @@ def lineage_of(root: Path = Path("."), git_commit: str | None = None, runs: dict
         dvc_lock_sha256=hashlib.sha256(lock.encode()).hexdigest(),
         params=params,
         datasets={path: digest for path, digest in sorted(outs.items()) if path.startswith("data/")},
-        snapshots=tuple(Snapshot.model_validate(s) for s in turn.get("snapshots") or ()),
+        snapshots=tuple(SnapshotReference.model_validate(s) for s in turn.get("snapshots") or ()),
         runs=runs or {},
     )

@@ -48,6 +48,7 @@ def teach(settings: config.Settings) -> None:
         )
     lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
+    parameters |= lesson.made_with
     checkpoints = Checkpoints(
         digest_of(
             stage="train",

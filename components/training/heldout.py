@@ -5,12 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from components.examples.similarity import clusters
-from components.schema import Example
+from components.schema import Message
 
 
-def kept_out(examples: Sequence[Example], rows: int, seed: int) -> tuple[list[Example], list[Example]]:
+class Asked(Protocol):
+    """Whatever answers a prompt: an example, a pair."""
+
+    @property
+    def prompt(self) -> tuple[Message, ...]: ...
+
+
+Row = TypeVar("Row", bound=Asked)
+
+
+def kept_out(examples: Sequence[Row], rows: int, seed: int) -> tuple[list[Row], list[Row]]:
     """The examples to teach, and about `rows` others (at most half of all), none of them a near copy of a taught one.
 
     Whole clusters of near-duplicates are kept out, in the order of a seeded hash of their first text, so that a row

@@ -13,8 +13,8 @@ Its name stands in `components.config.ObjectiveName` and in `components/training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -69,6 +69,8 @@ class Lesson(Generic[B]):
     metrics: Callable[[torch.nn.Module], dict[str, float]] | None = None
     """What the trained model shows, measured once before the version is written (a temperature is fitted here, too):
     for metrics.json, and MLflow as `final_<name>`."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of what else it learns from (a teacher): another one is another training, and the version names them."""
     fit: Callable[[Session], History] | None = None
     """Trains in its own way (a trainer of another library, steps that generate), with the same promises; then there is
     no batch and no loss."""

@@ -14,8 +14,8 @@ from typing import Any
 import gradio as gr
 
 from components.feedback import battles
-from components.feedback.battles import Battle, Place
 from components.feedback.store import StoreError
+from components.feedback.votes import Battle, Place
 from components.schema import Message
 from serving.api.answering import resolve
 from serving.api.chat import ask

@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from components.evaluation.arena import Leaderboard, Rating, leaderboard
-from components.evaluation.judges import Judge, judges_of
 from components.feedback import battles
-from components.feedback.battles import Fought
+from components.feedback.judges import Judge, judges_of
 from components.feedback.store import StoreError
+from components.feedback.votes import Fought
 from serving.pages.said import said
 from serving.pages.shown import cell, problem
 from serving.pages.site import Site, page

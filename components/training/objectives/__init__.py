@@ -15,6 +15,10 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import sft
 
             return sft.OBJECTIVE
+        case "distill":
+            from components.training.objectives import distill
+
+            return distill.OBJECTIVE
         case "dpo" | "kto" | "orpo":
             from components.training.objectives import preference
 

@@ -8,6 +8,7 @@ pre-training term γ of Ouyang et al. 2022, eq. 2, on the task's own rows): a pa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import torch
 from components import config, layout
 from components.files import DataError, read_rows
 from components.schema import Example, Preference
-from components.training.batches import Batches, encode
+from components.training.batches import Batches, Encoded, encode
 from components.training.completion import answer_logprobs, completion_loss, head_is_separable
+from components.training.heldout import kept_out
 from components.training.lesson import Given, Lesson, Objective
 from components.training.mixture import mixed
 from components.training.objectives import losses
@@ -33,6 +35,8 @@ from components.training.pairs import (
     share_pairs,
 )
 
+Measure = Callable[[Sequence[Encoded]], np.ndarray]
+"""Rows → log π of their answers and how many tokens these have, by the model as it stands then; see `logprobs`."""
 CURVES = ("preference_loss", "reward_chosen", "reward_rejected", "reward_accuracy")
 """Rewards are implicit: β·log π/π_ref. The accuracy is the share of the batch's pairs whose chosen answer has more."""
 
@@ -59,8 +63,9 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         )
     pad = given.tokenizer.pad_token_id
     assert isinstance(pad, int)
-    encoded = encode_pairs(given.tokenizer, pairs, settings.model.context)
-    size = min(wanted.batch_size, len(pairs))
+    kept, watched = kept_out(pairs, wanted.validation_rows, settings.seed)
+    encoded = encode_pairs(given.tokenizer, kept, settings.model.context)
+    size = min(wanted.batch_size, len(kept))
     anchor = None
     if beside:
         rows = mixed(read_rows(beside[0], Example), wanted.feedback_share)
@@ -78,6 +83,11 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         pad,
         (others, measured(others)[:, 0]) if others else None,
     )
+    watching = None
+    if watched:
+        watched_pairs = encode_pairs(given.tokenizer, watched, settings.model.context)
+        away = mismatched(watched_pairs, settings.model.context) if others else []
+        watching = Watching(watched_pairs, away, wanted, measured)
     shown = Shown(encode_pairs(given.tokenizer, read_rows(heldout, Preference), settings.model.context), measured)
     return Lesson(
         rows=len(pairs),
@@ -88,6 +98,7 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         loss=partial(loss, wanted=wanted, fast=fast),
         size=batches.size,
         share=None if wanted.objective == "kto" else share_pairs,  # KTO's z₀ is of the whole batch
+        heldout=watching.loss if watching else None,
         curves=CURVES,
         metrics=shown.metrics,
     )
@@ -97,40 +108,84 @@ def loss(
     model: torch.nn.Module, batch: PairBatch, wanted: config.TrainSettings, fast: bool
 ) -> tuple[torch.Tensor, int, torch.Tensor]:
     """The objective's mean loss over a batch's pairs, plus the anchor; with the values of CURVES."""
-    beta = wanted.preference.beta
     sums, counts = answer_logprobs(model, batch.answers, fast)
     reference = batch.reference.to(sums.device)
-    chosen, rejected = sums.chunk(2)
-    at_chosen, at_rejected = reference.chunk(2)
-    match wanted.objective:
-        case "kto":
-            assert batch.mismatched is not None
-            assert batch.mismatched_reference is not None
-            with torch.no_grad():
-                elsewhere, _ = answer_logprobs(model, batch.mismatched, fast)
-            point = losses.reference_point(elsewhere, batch.mismatched_reference.to(sums.device))
-            desirable = torch.arange(len(sums), device=sums.device) < batch.pairs
-            preference = losses.kto(sums - reference, desirable, point, beta).mean()
-        case "orpo":
-            n_chosen, n_rejected = counts.chunk(2)
-            # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
-            nll = -chosen.sum() / n_chosen.sum()
-            preference = nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
-        case _:
-            preference = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
-    total = preference
+    point = None
+    if batch.mismatched is not None:
+        assert batch.mismatched_reference is not None
+        with torch.no_grad():
+            elsewhere, _ = answer_logprobs(model, batch.mismatched, fast)
+        point = losses.reference_point(elsewhere, batch.mismatched_reference.to(sums.device))
+    preference = total = of_pairs(sums, counts, reference, point, wanted)
     if batch.anchor is not None:
         total = total + batch.anchor_weight * completion_loss(model, batch.anchor, fast)[0]
-    rewards = beta * (sums - reference).detach()
+    rewards = wanted.preference.beta * (sums - reference).detach()
     better = (rewards[: batch.pairs] > rewards[batch.pairs :]).float().mean()
     means = [part.mean() for part in rewards.chunk(2)]
     return total, batch.tokens, torch.stack([preference.detach(), *means, better])
 
 
+def of_pairs(
+    sums: torch.Tensor,
+    counts: torch.Tensor,
+    reference: torch.Tensor,
+    point: torch.Tensor | None,
+    wanted: config.TrainSettings,
+) -> torch.Tensor:
+    """The objective's mean over n pairs.
+
+    Args:
+        sums, counts, reference: (2n,), chosen answers before rejected ones: log π in nats, tokens, log π_ref.
+        point: kto's z₀.
+    """
+    beta = wanted.preference.beta
+    chosen, rejected = sums.chunk(2)
+    match wanted.objective:
+        case "kto":
+            assert point is not None
+            desirable = torch.arange(len(sums), device=sums.device) < len(chosen)
+            return losses.kto(sums - reference, desirable, point, beta).mean()
+        case "orpo":
+            n_chosen, n_rejected = counts.chunk(2)
+            # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
+            nll = -chosen.sum() / n_chosen.sum()
+            return nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
+        case _:
+            at_chosen, at_rejected = reference.chunk(2)
+            return losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
+
+
+class Watching:
+    """The objective on pairs that are kept out of teaching (`train.validation_rows`), without the anchor."""
+
+    def __init__(
+        self, pairs: Pairs, others: Sequence[Encoded], wanted: config.TrainSettings, measured: Measure
+    ) -> None:
+        """Asks the model as it stands now, before training: it is the reference.
+
+        Args:
+            others: mismatched rows, for kto.
+        """
+        self._rows, self._others = [*pairs.chosen, *pairs.rejected], others
+        self._wanted, self._measured = wanted, measured
+        self._reference, self._elsewhere = self._now(self._rows)[:, 0], self._now(self._others)[:, 0]
+
+    def _now(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        return torch.from_numpy(self._measured(rows))
+
+    def loss(self, _model: torch.nn.Module) -> float:
+        """Mean over the pairs, of the model as it stands now."""
+        sums, counts = self._now(self._rows).unbind(1)
+        point = None
+        if self._others:
+            point = losses.reference_point(self._now(self._others)[:, 0], self._elsewhere)
+        return of_pairs(sums, counts, self._reference, point, self._wanted).item()
+
+
 class Shown:
     """What held-out pairs show before and after: nothing was taught from them, or from questions near theirs."""
 
-    def __init__(self, pairs: Pairs, measured: partial[np.ndarray]) -> None:
+    def __init__(self, pairs: Pairs, measured: Measure) -> None:
         """Asks the model as it stands now, before training."""
         self._pairs, self._measured = pairs, measured
         self._before = self._both() if len(pairs) else np.zeros((0, 2), np.float32)

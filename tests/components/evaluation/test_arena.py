@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from components.config import ArenaSettings
 from components.evaluation.arena import SCALE, Game, bradley_terry, leaderboard, rated
-from components.evaluation.judges import judges_of
-from components.feedback.battles import Battle, Choice, Fought, Side, Vote, VoterKind, preferences
+from components.feedback.judges import judges_of
+from components.feedback.votes import Battle, Choice, Fought, Side, Vote, VoterKind, preferences
 from components.schema import Message
 from tests.components.feedback.conftest import NOW
 

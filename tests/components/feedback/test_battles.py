@@ -10,9 +10,9 @@ from components.feedback.battles import (
     cast,
     first_for,
     open_battle,
-    preferences,
 )
 from components.feedback.store import Store
+from components.feedback.votes import preferences
 from components.schema import Message
 
 PROMPT = (Message(role="user", content="what is it?"),)

@@ -280,7 +280,9 @@ def test_processes_that_open_a_new_store_at_the_same_time_all_succeed(tmp_path: 
 
 
 def test_lineage_is_read_from_the_lock_and_the_parameters(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(f"turn: {{snapshots: [{{through: 7, sha256: {'b' * 64}}}]}}\n")
+    (tmp_path / "params.yaml").write_text(
+        f"turn: {{snapshots: [{{through: 7, sha256: {'b' * 64}, votes: {{through: 2, sha256: {'d' * 64}}}}}]}}\n"
+    )
     (tmp_path / "dvc.lock").write_text(
         "stages:\n  curate:\n    outs:\n    - {path: data/toy/curated, md5: abc.dir}\n"
         "    - {path: reports/x.json, md5: d}\n"
@@ -288,5 +290,7 @@ def test_lineage_is_read_from_the_lock_and_the_parameters(tmp_path: Path) -> Non
     found = registry.lineage_of(tmp_path, "c" * 40, {"prefect": "run"})
     assert found.datasets == {"data/toy/curated": "abc.dir"}
     assert found.snapshots[0].through == 7
+    assert found.snapshots[0].votes is not None
+    assert found.snapshots[0].votes.through == 2
     with pytest.raises(registry.RegistryError, match="is missing: run the pipeline first"):
         registry.lineage_of(tmp_path / "empty")

@@ -128,6 +128,21 @@ def test_several_processes_share_the_pairs_and_learn_the_same(paired: Path) -> N
     assert together["tokens"] == alone["tokens"]
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: str, paired: Path) -> None:
+    watching = {"validation_rows": 10, "validation_every": 2, "patience": 3}
+    wrong = [pair.model_copy(update={"chosen": "?", "rejected": pair.chosen}) for pair in pairs(300, 40)]
+    write_rows(layout.curated("toy") / "preferences.jsonl", [*pairs(100, 20), *wrong])
+    main(preference(objective, steps=24, anchor=0.0, **watching))
+    shown = metrics()
+    assert shown["examples"] == 60
+    looks = [row for row in csv.DictReader((layout.training("toy") / "loss.csv").open()) if row["heldout"]]
+    lowest = min(looks, key=lambda row: float(row["heldout"]))
+    assert int(lowest["step"]) == shown["best_step"]
+    assert float(lowest["heldout"]) == pytest.approx(shown["validation_loss"], abs=1e-5)
+    assert shown["steps"] == min(24, shown["best_step"] + 6)
+
+
 def test_without_pairs_it_says_where_they_come_from(paired: Path) -> None:
     write_rows(layout.curated("toy") / "preferences.jsonl", [])
     with pytest.raises(DataError, match=r"holds no pair, and train\.objective is kto: bring pairs in tasks/toy/"):

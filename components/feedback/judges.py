@@ -13,7 +13,7 @@ from typing import Literal
 
 from components.config import ArenaSettings
 from components.feedback.agreement import cohens_kappa
-from components.feedback.battles import Choice, Fought, Vote
+from components.feedback.votes import Choice, Fought, Vote
 from components.schema import Record
 from components.sentences import say
 
