@@ -27,7 +27,7 @@ SENTENCES: dict[str, str] = {
     "disreputable_others": "rater {rater} agreed with others on {agreed} of {compared} questions: surely below {least}",
     "burst": "rater {rater} said more than {events} things within {seconds} s",
     "copies": "rater {rater} gave this answer, or nearly, to {questions} different questions",
-    # Whether a judge's votes count (components.evaluation.judges)
+    # Whether a judge's votes count (components.feedback.judges)
     "trusted": "kappa {kappa} with people on {overlap} battles; the same in both orders on {consistency} of {both}",
     "one_order": "not trusted, because it has not voted on any battle in both orders",
     "inconsistent": (

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from components import config, task
 from components.config import Places
-from components.evaluation.judges import Judge, judges_of
 from components.feedback import battles, voting
-from components.feedback.battles import Fought
+from components.feedback.judges import Judge, judges_of
 from components.feedback.store import Store
+from components.feedback.votes import Fought
 from components.feedback.voting import Voted
 from components.llm.client import Client
 from components.schema import Message

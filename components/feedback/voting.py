@@ -1,6 +1,6 @@
 """A judge's votes in the arena: on people's battles, and on prompts that nobody has asked; always in both orders.
 
-Whether its votes count is not decided here, but from all votes whenever somebody asks (`components.evaluation.judges`).
+Whether its votes count is not decided here, but from all votes whenever somebody asks (`components.feedback.judges`).
 That needs battles on which people voted, too, so those come first.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from components.feedback import battles
-from components.feedback.battles import Battle, Fought, Place, Side
+from components.feedback import battles, votes
 from components.feedback.store import Store
+from components.feedback.votes import Battle, Fought, Place, Side
 from components.llm.judge import Choice, Judge
 from components.schema import Example, Message
 from components.scoring import same
@@ -71,7 +71,7 @@ def vote(store: Store, fought: Sequence[Fought], judge: Judge, name: str, parall
             pool.shutdown(cancel_futures=True)
 
 
-def _asked(one: Fought, judge: Judge, name: str) -> dict[Side, battles.Choice]:
+def _asked(one: Fought, judge: Judge, name: str) -> dict[Side, votes.Choice]:
     """What the judge says in each order that it has not voted in."""
     of = one.battle
     answers: dict[Side, str] = {"a": of.answer_a, "b": of.answer_b}

@@ -127,7 +127,7 @@ def start(function: Function, argument: dict[str, Any], processes: int, restarts
             name=name,
             storage_path=str(runs),
             failure_config=FailureConfig(max_failures=restarts),
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # its stubs are of version 1
         ),
     )
     try:

@@ -8,9 +8,9 @@ import pytest
 
 from components.config import ArenaSettings
 from components.evaluation.arena import leaderboard
-from components.evaluation.judges import judges_of
 from components.feedback import voting
 from components.feedback.battles import Fought, WrongVote, battles, by_place, cast, first_for, open_battle
+from components.feedback.judges import judges_of
 from components.feedback.store import Store
 from components.llm.judge import Choice, Judge
 from components.schema import Example, Message
