@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.schema import Message
+from components.task import Shot
 from serving.api import logprobs
 from serving.api.answering import Asked, choice_id, keep
 from serving.api.merged import merged
@@ -57,6 +58,11 @@ class Conversation:
         self._plan = plan
         self._opened = opened
         self._created = int(time.time())
+
+    @property
+    def grounds(self) -> tuple[Shot, ...]:
+        """The examples that the answer was given after."""
+        return self._plan.shots
 
     async def whole(self) -> dict[str, Any]:
         """The completion object; its answers are on disk by then."""

@@ -10,12 +10,13 @@ import asyncio
 import html
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from components.feedback.store import StoreError
+from components.task import Shot
 from serving import feedback
 from serving.api.answering import resolve
 from serving.api.chat import ask, begin
@@ -27,6 +28,7 @@ from serving.pages.form import AnswerForm
 from serving.pages.person import person
 from serving.pages.shown import good, lasted, presented, problem
 from serving.pages.site import Site, page
+from serving.pages.words import Words
 from serving.runtime import Runtime
 
 History = list[dict[str, Any]]
@@ -248,9 +250,23 @@ async def asking(
         return
     took = lasted(words, time.monotonic() - began)
     version = words.frame.version.format(version=conversation.served.version)
-    note = f"<span class='note'>{html.escape(version)} · {took}</span>"
+    note = f"<span class='note'>{html.escape(version)} · {took}</span>{grounds(words, conversation.grounds)}"
     shown = {"role": "assistant", "content": f"{presented(runtime.task, words, text)}\n\n{note}"}
     yield [*history, shown], {"id": conversation.id, "answer": text}, ""
+
+
+def grounds(words: Words, shots: Sequence[Shot]) -> str:
+    """What the model had before it, folded away: the examples that were looked up for the question."""
+    if not shots:
+        return ""
+    rows = (f"<li dir='auto'>{_line(shot.message)}<br>{_line(shot.answer)}</li>" for shot in shots)
+    told = html.escape(words.chat.grounds.format(count=len(shots)))
+    return f"<details class='grounds'><summary>{told}</summary><ul>{''.join(rows)}</ul></details>"
+
+
+def _line(text: str) -> str:
+    """As HTML on one line: an empty one would end the block in Markdown."""
+    return html.escape(" ".join(text.split()))
 
 
 def plain_text(turn: dict[str, Any]) -> str:

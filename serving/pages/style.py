@@ -94,6 +94,8 @@ a:focus-visible, button:focus-visible, textarea:focus-visible, input:focus-visib
 #talk, #talk * { min-width: 0; }
 .message, .message * { unicode-bidi: plaintext; }
 #talk .note { font-size: .8rem; }
+#talk .grounds { color: var(--quiet); font-size: .8rem; }
+#talk .grounds ul { margin: .3rem 0 0; padding-inline-start: 1.2rem; }
 table.fields, table.fields * { border: 0 !important; }
 table.fields { border-collapse: collapse; margin: 0; width: auto; }
 table.fields th, table.fields td { border: 0; padding: 2px 0; text-align: start; vertical-align: top;

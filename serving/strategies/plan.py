@@ -29,6 +29,8 @@ class Plan:
     samples: int = 1
     temperature: float | None = None
     """The task's own, where the client sent none."""
+    shots: tuple[Shot, ...] = ()
+    """The examples that stand in it before the question."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What was done, for the store."""
 
@@ -79,6 +81,7 @@ class Strategies:
         chosen = self._task.prompting
         notes: dict[str, Any] = {}
         prompt = tuple(messages)
+        shots: tuple[Shot, ...] = ()
         thinks = think and chosen.chain_of_thought is not None
         if thinks and chosen.chain_of_thought is not None:
             prompt = thought.with_instruction(prompt, chosen.chain_of_thought.instruction)
@@ -96,6 +99,7 @@ class Strategies:
             thinks=thinks,
             samples=votes.samples if votes else 1,
             temperature=votes.temperature if votes else None,
+            shots=shots,
             notes=notes,
         )
 

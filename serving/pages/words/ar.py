@@ -90,6 +90,7 @@ WORDS = Words(
         which="من يجيب",
         champion="البطل",
         single_turn="كل رسالة يُجاب عنها على حدة.",
+        grounds="الأمثلة التي أُعطيت له: {count}",
         conversation="اسأل شيئًا.",
         tries="جرّب واحدة من هذه:",
         message="اكتب رسالة",

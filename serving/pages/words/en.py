@@ -45,6 +45,7 @@ WORDS = Words(
         which="Who answers",
         champion="The champion",
         single_turn="Each message is answered on its own.",
+        grounds="Examples it was given: {count}",
         conversation="Ask something.",
         tries="Try one of these:",
         message="Write a message",

@@ -52,6 +52,7 @@ class Chat:
     which: str
     champion: str
     single_turn: str
+    grounds: str
     conversation: str
     tries: str
     message: str

@@ -13,7 +13,7 @@ import pytest
 from components.asking import Asked
 from components.feedback.keys import ApiKey
 from components.feedback.store import Turn
-from components.task import Task, load
+from components.task import Shot, Task, load
 from serving.access.gate import KEY
 from serving.pages import chat, wheel
 from serving.pages.form import AnswerForm
@@ -130,3 +130,19 @@ def test_a_conversation_that_the_browser_kept_is_taken_only_as_far_as_it_is_one(
         assert chat.recalled(site, nonsense) == ([], None)
     kept = chat.keepsake([{"role": "user", "content": "x" * 150_000}, {"role": "assistant", "content": "y"}] * 2, None)
     assert len(chat.recalled(site, kept)[0]) == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_examples_that_an_answer_was_given_after_are_shown_as_text_and_are_no_part_of_what_was_said(
+    language: Any,
+) -> None:
+    said = words(language)
+    assert chat.grounds(said, ()) == ""
+    shown = chat.grounds(
+        said, (Shot(message=f"{ATTACK}\n\nmy knee", answer='{"site":"knee"}'), Shot(message="b", answer="c"))
+    )
+    assert "2" in shown
+    assert "&lt;script&gt;x&lt;/script&gt; my knee<br>{&quot;site&quot;:&quot;knee&quot;}" in shown
+    assert "\n" not in shown
+    turn = {"role": "assistant", "content": f"knee\n\n<span class='note'>version 1</span>{shown}"}
+    assert chat.plain_text(turn) == "knee"
