@@ -22,6 +22,7 @@ import yaml
 
 from components.files import read_rows
 from components.schema import Example
+from tests.e2e.chat import chat
 from tests.e2e.parcels import generator
 from tests.e2e.project import Project
 from tests.waiting import until
@@ -196,6 +197,8 @@ def runs(project: Project, flow: str, after: float) -> list[dict[str, Any]]:
 
 REFUND = "refund"
 """The later subject, as its answer is written."""
+ON_THE_PAGE = "Good morning, my violet lamp from Bolton for Truro was sent back and I want my money."
+"""What a person types on the chat page, before the later subject is taught and after."""
 
 
 def ask(client: httpx.Client, rng: random.Random, user: str) -> httpx.Response:
@@ -265,8 +268,15 @@ def test_the_deployments_have_their_schedule(stack: Project) -> None:
     assert any(s["schedule"]["cron"] == "0 2 * * *" for s in found["improve"]["schedules"])
 
 
+def test_on_the_page_a_person_is_answered_wrongly_and_says_what_is_right(stack: Project, chromium: str) -> None:
+    with chat(stack.url("SAQIA_PORT"), chromium) as page:
+        assert REFUND not in page.ask(ON_THE_PAGE)
+        page.correct(REFUND, "Ada")
+
+
 def test_corrections_start_a_turn_with_its_reason_and_a_closed_gate_keeps_the_champion(stack: Project) -> None:
-    ask_and_correct(stack, CORRECTIONS, "later")  # not more: a second turn would be asked for, and wait behind this one
+    # With the page's not more than that: a second turn would be asked for, and wait behind this one.
+    ask_and_correct(stack, CORRECTIONS - 1, "later")
 
     def stopped() -> Any:
         made = prefect(stack, "/flow_runs/filter", flows={"name": {"any_": ["improve"]}}, sort="START_TIME_DESC")
@@ -325,6 +335,13 @@ def test_a_better_canary_is_promoted_by_what_people_say_of_it(stack: Project) ->
     until(lambda: httpx.get(ready, timeout=30).json()["version"] == "3", "everybody is answered by it")
     assert (stack.home / "run" / "service.json").read_text() == process, "no restart"
     assert "promoted by its canary: it fails less often" in stack.saqia("status")
+
+
+def test_asked_again_on_the_page_what_was_taught_is_answered_right(stack: Project, chromium: str) -> None:
+    with chat(stack.url("SAQIA_PORT"), chromium) as page:
+        answer = page.ask(ON_THE_PAGE)
+    assert REFUND in answer
+    assert "version 3" in answer
 
 
 def test_a_worse_canary_is_withdrawn_by_what_people_say_of_it(stack: Project) -> None:
