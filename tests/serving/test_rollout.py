@@ -136,7 +136,7 @@ def test_without_a_version_the_service_says_what_to_do(tmp_path: Path, base: Pat
     try:
         ready = httpx.get(f"{live.url}/readyz")
         assert ready.status_code == 503
-        assert "saqia build" in ready.json()["reason"]
+        live.until(lambda: "saqia build" in httpx.get(f"{live.url}/readyz").json()["reason"])
         answer = httpx.post(f"{live.url}/v1/chat/completions", json=ASK)
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "no_version_yet"
@@ -153,8 +153,9 @@ def test_while_the_first_version_is_loaded_nobody_is_told_to_build_one(
 ) -> None:
     here = threading.Event()
     slow = replace(source("1", version_1, base), folder=lambda: version_1 if here.wait(60) else None)
-    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", slow)
+    live = Live(f"sqlite:///{tmp_path / 'saqia.db'}", None)
     try:
+        live.champion = slow
         live.until(lambda: live.runtime.rollout.coming)
         ready = httpx.get(f"{live.url}/readyz")
         assert (ready.status_code, ready.json()["reason"]) == (503, "version 1 is being loaded")

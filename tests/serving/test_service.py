@@ -37,7 +37,7 @@ def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledge
     service: Service, base: Path, version_1: Path, version_2: Path
 ) -> None:
     service.start(ready=False)
-    assert "saqia build" in str(service.wait(503)["reason"])
+    until(lambda: "saqia build" in str(service.wait(503)["reason"]), "the registry has been read")
     assert get(service, "/livez").status_code == 200
     assert get(service, "/").headers["location"].endswith("/ui/")
 

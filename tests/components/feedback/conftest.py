@@ -2,7 +2,7 @@
 
 SAQIA_TEST_POSTGRES=postgresql://user@host/db pytest tests/components/feedback
 
-The named database is emptied before each test.
+Each process of the tests has a database of its own beside the named one, which is emptied before each test.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
-    address = sa.make_url(os.environ["SAQIA_TEST_POSTGRES"]).set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(address)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
+    named = sa.make_url(os.environ["SAQIA_TEST_POSTGRES"])
+    own = f"saqia_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    engine = sa.create_engine(named.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {own} WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {own}"))
     engine.dispose()
-    return os.environ["SAQIA_TEST_POSTGRES"]
+    return named.set(database=own).render_as_string(hide_password=False)
 
 
 @pytest.fixture
