@@ -105,12 +105,12 @@ def who_judges(described: Task, wanted: JudgeSettings, places: Places, clients: 
 
 
 def _answerer(client: Client, wanted: JudgeSettings, seed: int) -> Callable[[Sequence[Message], int], Sequence[str]]:
+    most: dict[str, int] = {} if wanted.max_tokens is None else {"max_tokens": wanted.max_tokens}
+
     def answer(prompt: Sequence[Message], number: int) -> Sequence[str]:
         # Two requests: not every server knows `n`.
-        return [
-            (client.chat(prompt, temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=drawn) or [""])[0]
-            for drawn in (seed + 2 * number, seed + 2 * number + 1)
-        ]
+        seeds = (seed + 2 * number, seed + 2 * number + 1)
+        return [(client.chat(prompt, temperature=wanted.temperature, seed=drawn, **most) or [""])[0] for drawn in seeds]
 
     return answer
 

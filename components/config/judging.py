@@ -27,8 +27,8 @@ class JudgeSettings(Section):
     """Of the task's rows, the ones with the smallest ids."""
     temperature: float = Field(1.0, gt=0, le=2)
     """At which the two answers are drawn."""
-    max_tokens: int = Field(256, ge=1)
-    """Of an answer."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Of an answer; None: as far as the model's context reaches (a number beyond it is refused by OpenAI's API)."""
     constrain: bool = True
     """The verdict is held to a JSON schema (`response_format`); false for servers that don't know it."""
     parallel: int = Field(4, ge=1, le=64)
