@@ -94,7 +94,7 @@ a:focus-visible, button:focus-visible, textarea:focus-visible, input:focus-visib
 #talk, #talk * { min-width: 0; }
 .message, .message * { unicode-bidi: plaintext; }
 #talk .note { font-size: .8rem; }
-#talk .grounds { color: var(--quiet); font-size: .8rem; }
+#talk .grounds { color: var(--quiet); font-size: .8rem; overflow-wrap: anywhere; }
 #talk .grounds ul { margin: .3rem 0 0; padding-inline-start: 1.2rem; }
 table.fields, table.fields * { border: 0 !important; }
 table.fields { border-collapse: collapse; margin: 0; width: auto; }
