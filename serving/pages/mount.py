@@ -34,8 +34,8 @@ class Pages:
     BentoML imports a service twice, once to read its settings; Gradio takes seconds to import
     and is needed only the second time.
 
-    /ui/ar/review is the Arabic review page. /ui/review is the same page in the language that the browser
-    prefers; what it then asks for goes to the address of its language.
+    /ui/ar/review is the Arabic review page. /ui/review leads there in the language that the browser
+    prefers, and /ui/ is the chat in it.
     """
 
     def __init__(self) -> None:
@@ -102,8 +102,12 @@ class Pages:
             if named and scope["path"].endswith(f"/{language}"):
                 await RedirectResponse(f"/ui/{language}/", 307)(scope, receive, send)
                 return
-            path = path.rstrip("/") or "/"
+            page = path.strip("/")
             send = speaking(send, language, named)
+            if page and not named:  # Gradio's script finds a page of several by its own address alone
+                await RedirectResponse(f"/ui/{language}/{page}", 307)(scope, receive, send)
+                return
+            path = path.rstrip("/") or "/"
         if path.startswith("/reports/"):
             await self._report(scope, path.removeprefix("/reports"), receive, send)
             return

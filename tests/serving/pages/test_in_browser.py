@@ -223,7 +223,7 @@ def test_in_the_arena_names_are_told_after_the_vote(pages: Pages, open_page: Ope
 def test_the_wheel_shows_what_waits_and_a_button_asks_for_a_turn_once(pages: Pages, open_page: Open) -> None:
     from playwright.sync_api import expect
 
-    page = open_page("/ui/en/wheel", 390, name="ana")
+    page = open_page("/ui/wheel", 390, name="ana")
     expect(page.locator("#wheel-state")).to_contain_text("version 2", timeout=WAIT)
     expect(page.locator("#wheel-state")).to_contain_text(re.compile(r"[1-9] of \d+ corrections"))
     assert fits(page)
