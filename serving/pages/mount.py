@@ -105,7 +105,8 @@ class Pages:
             page = path.strip("/")
             send = speaking(send, language, named)
             if page and not named:  # Gradio's script finds a page of several by its own address alone
-                await RedirectResponse(f"/ui/{language}/{page}", 307)(scope, receive, send)
+                query = scope["query_string"].decode("latin-1")
+                await RedirectResponse(f"/ui/{language}/{page}{'?' * bool(query)}{query}", 307)(scope, receive, send)
                 return
             path = path.rstrip("/") or "/"
         if path.startswith("/reports/"):

@@ -248,7 +248,7 @@ def test_a_key_opens_what_its_scope_says_and_a_pages_functions_ask_again(pages: 
             assert refusal.status_code == 403
             assert f'dir="{direction}"' in refusal.text, "a page, in the language of the address"
             assert "saqia keys create NAME --scope review" in refusal.text
-            assert http.get(path, headers=as_review).status_code == 200
+            assert http.get(path, headers=as_review, follow_redirects=True).status_code == 200
         assert http.get("/ui/en/", headers=as_use).status_code == 200
 
         def call(name: str, data: list[Any], headers: dict[str, str]) -> str:
