@@ -16,7 +16,7 @@ from components.config import Settings
 from components.models import ModelError
 from serving.engine.interface import Engine
 from serving.engine.upstream_engine import UpstreamEngine
-from serving.rollout import Source
+from serving.resident import Source
 from serving.versions import Served
 
 if TYPE_CHECKING:

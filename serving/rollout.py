@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from components.config import ServingSettings
 from components.models import ModelError
 from serving.canary import Judge
 from serving.engine.interface import Engine, EngineError
-from serving.parity import Parity, prove
-from serving.versions import Served, Trial, Versions, read_base, read_served
+from serving.parity import Parity
+from serving.resident import Resident, Source
+from serving.versions import Served, Trial, Versions
 
 log = logging.getLogger("saqia.rollout")
 
@@ -34,22 +35,6 @@ KEEP = 2
 """Champions kept loaded: the one that serves and the one before it."""
 RETRY_SECONDS = 30.0
 """A version that was refused is tried again this much later: its files may have been restored."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A version that can be brought here. Its registry record, behind two functions."""
-
-    version: str
-    base_sha256: str
-    folder: Callable[[], Path]
-    base: Callable[[], Path]
-    created: int = 0
-    """When it was registered, in Unix seconds."""
-    elsewhere: Callable[[Engine], Served] | None = None
-    """Makes the version answerable where nothing of it is here: a fixed model of an upstream server."""
-    trial: tuple[str, float] | None = None
-    """Id of its trial and share of the users, where it is the canary."""
 
 
 @dataclass(frozen=True)
@@ -96,24 +81,14 @@ class Rollout:
         """What `find` said of a number or alias, and when."""
         self._asked: dict[str, float] = {}
         """Versions loaded because a request named them → when that was last."""
-        self._loading = threading.RLock()
-        """Held while a version is loaded: one after the other."""
-        self._changing = threading.RLock()
-        """Held while versions are switched or dropped, which never waits for one that is being loaded."""
-        self._make_engine = make_engine
+        self._resident = Resident(versions, make_engine, settings.deadline_seconds)
         self._settings = settings
-        self._engines: dict[str, Engine] = {}
         self._recent: list[str] = []
         """Versions that were champion, the newest last."""
         self._tried: str | None = None
         """The version that was last loaded as canary."""
         self._canary_problem: str | None = None
         """Why the registry could not be asked for it at the last look."""
-        self._bases: dict[str, str] = {}
-        """Kept version → hash of the base it stands on."""
-        self._base: dict[str, Served] = {}
-        """Hash → that base as a model of its own."""
-        self.parity: dict[str, Parity] = {}
         self.refusal: Refusal | None = None
         self.coming: str | None = None
         """The version that is to be champion and is being loaded."""
@@ -134,14 +109,19 @@ class Rollout:
         """Stop watching; let the engines finish what they have."""
         self._stop.set()
         self._wake.set()
-        for engine in list(self._engines.values()):
+        for engine in self._resident.engines:
             engine.close(drain_seconds)
         self._thread.join(5)
 
     @property
     def engines(self) -> list[Engine]:
         """Engines that run now: one a base."""
-        return list(self._engines.values())
+        return self._resident.engines
+
+    @property
+    def parity(self) -> Mapping[str, Parity]:
+        """Proof of each loaded version that its answers are those of the training side."""
+        return self._resident.parity
 
     def look(self) -> None:
         """Read the aliases once and act on them. Never raises: the next look may find things better."""
@@ -170,7 +150,7 @@ class Rollout:
         if now is not None and now.id == id:
             return
         try:
-            with self._held(source):
+            with self._resident.held(source):
                 self._tried = source.version
                 self._versions.try_out(Trial(id, source.version, share))
         except Exception as error:
@@ -180,11 +160,11 @@ class Rollout:
         log.info("version %s is canary of %s, for %.0f%% of the users", source.version, champion.version, 100 * share)
 
     def _end_trial(self) -> None:
-        with self._changing:
+        with self._resident.changing:
             tried, self._tried = self._tried, None
             if tried is not None:
                 self._drop_unless_needed(tried)
-                self._drop_unused_engines()
+                self._resident.drop_unused_engines()
 
     def _follow_candidate(self) -> None:
         """Have the version that waits for a decision ready beside the champion; one that waits no longer goes."""
@@ -194,21 +174,25 @@ class Rollout:
             return  # following the champion has said what is wrong with the registry
         if self._versions.champion is None or (source.version if source else None) == self._waiting:
             return
-        with self._changing:
+        with self._resident.changing:
             before, self._waiting = self._waiting, source.version if source else None
             if before is not None:
                 self._asked.pop(before, None)
                 self._drop_unless_needed(before)
-                self._drop_unused_engines()
+                self._resident.drop_unused_engines()
         # A second base is memory that its owner did not ask for: it comes with the promotion.
-        if source is not None and source.base_sha256 in self._engines and self._loaded(source.version) is None:
+        if (
+            source is not None
+            and self._resident.stands_on(source.base_sha256)
+            and self._resident.loaded(source.version) is None
+        ):
             threading.Thread(target=self._get_ready, args=(source,), name="candidate", daemon=True).start()
 
     def _get_ready(self, source: Source) -> None:
         """Load the candidate; whatever goes wrong with it concerns nobody until it is promoted."""
         began = time.monotonic()
         try:
-            with self._held(source):
+            with self._resident.held(source):
                 self._asked[source.version] = time.monotonic()
                 self._let_go()
                 if self._waiting != source.version:  # decided about while it was being loaded
@@ -282,14 +266,14 @@ class Rollout:
         source = self.find(which)
         if source is None:
             return None
-        if (served := self._loaded(source.version)) is not None:
+        if (served := self._resident.loaded(source.version)) is not None:
             return served
-        with self._held(source):
+        with self._resident.held(source):
             if source.version not in self._recent and source.version != self._tried:
                 self._asked[source.version] = time.monotonic()
             self._let_go()
             log.info("version %s is loaded because a request named it", source.version)
-            return self._loaded(source.version)
+            return self._resident.loaded(source.version)
 
     def used(self, version: str) -> None:
         """A request names this version: it is not the next to go."""
@@ -320,70 +304,11 @@ class Rollout:
 
     def _bring_in(self, source: Source) -> None:
         """Load, prove, switch, and let go of what is no longer needed."""
-        with self._held(source):
+        with self._resident.held(source):
             self._versions.switch(source.version)
-            if (base := self._base.get(source.base_sha256)) is not None:
-                self._versions.add(base)
+            self._resident.show_base(source.base_sha256)
             self._recent = [v for v in self._recent if v != source.version] + [source.version]
             self._let_go()
-
-    @contextmanager
-    def _held(self, source: Source) -> Iterator[None]:
-        """Within, the version is loaded and nothing is dropped. Loads it first if need be, while others are switched.
-
-        Raises:
-            ModelError, EngineError, RegistryError: it cannot be loaded.
-        """
-        with self._changing:
-            if self._loaded(source.version) is not None:
-                yield
-                return
-        with self._loading:
-            if self._loaded(source.version) is None:
-                with self._changing:
-                    self._bases[source.version] = source.base_sha256  # keeps its base's engine meanwhile
-                try:
-                    self._load(source)
-                except BaseException:
-                    with self._changing:
-                        self._bases.pop(source.version, None)
-                        self._drop_unused_engines()
-                    raise
-            with self._changing:
-                yield
-
-    def _load(self, source: Source) -> None:
-        if source.elsewhere is not None:
-            self._versions.add(source.elsewhere(self._engine(source)))
-            return
-        folder = source.folder()
-        engine = self._engine(source)
-        engine.load(source.version, folder)
-        try:
-            served = read_served(self._versions.task, source.version, folder, engine, _tokenizer(folder))
-            parity = prove(served, folder)
-            if not parity.holds:
-                raise ModelError(f"the parity proof fails: {parity.problem}")
-        except BaseException:
-            engine.unload(source.version)
-            raise
-        self.parity[source.version] = parity
-        self._versions.add(served)
-
-    def _engine(self, source: Source) -> Engine:
-        """The engine of the version's base; a new base is loaded beside the old one."""
-        engine = self._engines.get(source.base_sha256)
-        if engine is None:
-            folder = source.base()
-            engine = self._make_engine(folder)
-            with self._changing:
-                self._engines[source.base_sha256] = engine
-            if source.elsewhere is not None:
-                return engine
-            self._base[source.base_sha256] = read_base(self._versions.task, folder, engine)
-            if self._versions.champion is None:
-                self._versions.add(self._base[source.base_sha256])
-        return engine
 
     def _let_go(self) -> None:
         gone = []
@@ -395,34 +320,8 @@ class Rollout:
             gone.append(oldest)
         for old in gone:
             self._drop_unless_needed(old)
-        self._drop_unused_engines()
+        self._resident.drop_unused_engines()
 
     def _drop_unless_needed(self, version: str) -> None:
-        needed = version in self._recent or version in self._asked or version == self._tried
-        if not needed and self._loaded(version) is not None:
-            self._drop(version)
-
-    def _drop(self, version: str) -> None:
-        served = self._loaded(version)
-        self._versions.remove(version)
-        self.parity.pop(version, None)
-        self._bases.pop(version, None)
-        if served is not None:
-            served.engine.unload(version)
-
-    def _drop_unused_engines(self) -> None:
-        """An engine goes when none of the kept versions stands on its base; it finishes its requests first."""
-        champion = self._versions.champion
-        for sha256 in [sha for sha in self._engines if sha not in self._bases.values()]:
-            engine = self._engines[sha256]
-            if champion is None or champion.engine is engine:
-                continue
-            del self._engines[sha256]
-            self._base.pop(sha256, None)
-            threading.Thread(target=engine.close, args=(self._settings.deadline_seconds,), daemon=True).start()
-
-
-def _tokenizer(folder: Path):  # type: ignore[no-untyped-def]
-    from serving.engine.torch_engine import load_version_tokenizer
-
-    return load_version_tokenizer(folder)
+        if not (version in self._recent or version in self._asked or version == self._tried):
+            self._resident.drop(version)

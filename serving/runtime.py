@@ -18,7 +18,8 @@ from serving.catalog import Catalog
 from serving.elsewhere import upstream_champion
 from serving.engine.make import EngineMaker
 from serving.mirror import BackgroundMirror, Mirror, MlflowTraces, NoMirror
-from serving.rollout import Rollout, Source
+from serving.resident import Source
+from serving.rollout import Rollout
 from serving.strategies.plan import Strategies
 from serving.versions import Versions
 from serving.writes import Writes

@@ -13,7 +13,8 @@ from components.feedback.store import Store
 from serving.api.app import create_app
 from serving.canary import Judge, Registry
 from serving.engine.make import EngineMaker
-from serving.rollout import Rollout, Source
+from serving.resident import Source
+from serving.rollout import Rollout
 from serving.runtime import Runtime
 from serving.versions import Versions
 from tests.waiting import until

@@ -13,7 +13,8 @@ import pytest
 
 from components import config, golden
 from serving.engine.make import EngineMaker
-from serving.rollout import Rollout, Source
+from serving.resident import Source
+from serving.rollout import Rollout
 from serving.versions import Versions
 from tests.serving import models
 from tests.serving.live import Live, source
