@@ -7,8 +7,8 @@ parameters. Each is served by `python -m serving` (store included), by `transfor
 --continuous-batching`, and by llama.cpp's server (package xllamacpp, f16 like the service's own file). The same
 streamed chat requests go to each, one server at a time. Prints requests/s, output tokens/s and the time to the first
 token, each as a ratio to plain `transformers serve`, the memory, what HTTP and the store add to asking the engine
-directly, and what it costs to hold the answer to a JSON schema: on the engine that the service chooses, for a model
-that was taught its schema and for one that writes anything, and on the torch engine. Every client sends its next
+directly, and what it costs to hold the answer to a JSON schema: on the engine that the service chooses and on the torch
+engine, for a model that was taught its schema and for one that writes anything. Every client sends its next
 request when its last is answered; a level runs for `--seconds`.
 """
 
@@ -20,29 +20,24 @@ import json
 import os
 import queue
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.servers import USUAL, llama_cpp, memory, ours, peer
 from components import config
 from tests.serving import models, workspace
 
 QUESTIONS = ["My head hurts.", "My knee hurts when I walk and paracetamol did not help at all.", "the quick brown fox"]
-START_SECONDS = 180
-USUAL: dict[str, Any] = {"threads": config.parse({}).threads, "poll_seconds": config.parse({}).serving.poll_seconds}
-"""What an installation has that changes nothing; tests take fewer threads and look at the registry more often."""
 TRUSTED = httpx.create_ssl_context()
 """Each client has a connection of its own: a pool looks at all of them for every request, longer than the small
 model takes to answer."""
@@ -50,21 +45,6 @@ SHAPES = {
     "small": {"hidden": 128, "layers": 4},
     "100m": {"hidden": 1024, "layers": 11, "heads": 16, "groups": 4, "spread": 0.05},
 }
-LLAMA_CPP = """
-import sys, time
-import xllamacpp
-file, port, template, slots, threads = sys.argv[1:]
-params = xllamacpp.CommonParams()
-params.model.path = file
-params.n_parallel, params.cont_batching = int(slots), True
-params.n_ctx = int(slots) * 256
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
-params.use_jinja, params.chat_template = True, template
-params.hostnames, params.port, params.n_gpu_layers = ["127.0.0.1"], int(port), 0
-server = xllamacpp.Server(params)
-print(server.listening_address, flush=True)
-time.sleep(10**6)
-"""
 
 
 @dataclass(frozen=True)
@@ -167,77 +147,6 @@ TOKENIZER: list = []
 def count(text: str) -> int:
     """Tokens of a text."""
     return len(TOKENIZER[0](text, add_special_tokens=False)["input_ids"])
-
-
-@contextmanager
-def ours(folder: Path, model: str = "intake@1") -> Iterator[tuple[str, str, int]]:
-    """`python -m serving`; yields its address, model name and process."""
-    service = workspace.Service(folder)
-    try:
-        service.start(seconds=START_SECONDS)
-        assert service.process is not None
-        while httpx.get(f"{service.url}/ui/", timeout=60).status_code != 200:
-            time.sleep(0.2)  # the pages are made ready beside the first answers
-        yield service.url, model, service.process.pid  # by the task's name its schema would be held to
-    finally:
-        service.stop()
-
-
-@contextmanager
-def peer(model: Path, *options: str) -> Iterator[tuple[str, str, int]]:
-    """`transformers serve` of the same weights."""
-    port = workspace.free_port()
-    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32", *options]
-    with started(command, f"http://127.0.0.1:{port}", model.parent / "peer.log") as (url, pid):
-        yield url, str(model), pid
-
-
-@contextmanager
-def llama_cpp(model: Path) -> Iterator[tuple[str, str, int]]:
-    """llama.cpp's own server over the same weights in f16."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from components.export import gguf
-
-    file, port = model.parent / "merged.gguf", workspace.free_port()
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    gguf.write(AutoModelForCausalLM.from_pretrained(model), tokenizer, file)
-    template = str(tokenizer.chat_template).replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
-    command = [sys.executable, "-c", LLAMA_CPP, str(file), str(port), template, "32", str(os.cpu_count())]
-    with started(command, f"http://127.0.0.1:{port}", model.parent / "llama.log") as (url, pid):
-        yield url, "llama", pid
-
-
-@contextmanager
-def started(command: list[str], url: str, log_file: Path) -> Iterator[tuple[str, int]]:
-    """A server as a process, from the moment that it is healthy."""
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                if httpx.get(f"{url}/health", timeout=2).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(log_file.read_text()[-600:])
-            time.sleep(0.2)
-        yield url, process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def memory(pid: int) -> float:
-    """Megabytes that a process and its children have for themselves."""
-    root = psutil.Process(pid)
-    return sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)]) / 1e6
 
 
 @dataclass(frozen=True)
@@ -384,8 +293,10 @@ def taught(console: Console, root: Path, arguments: argparse.Namespace) -> None:
     base = models.make_base(root / "taught" / "base", **SHAPES["small"], spread=0.05)
     version = models.make_taught_version(root / "taught" / "version", base, QUESTIONS)
     number = workspace.register(version, base)
-    with ours(workspace.make(root / "taught" / "project", **USUAL), f"intake@{number}") as (url, model, _):
-        constrained(console, "auto, taught its schema", url, model, models.SCHEMA, arguments)
+    for engine in ("auto", "torch"):
+        project = workspace.make(root / "taught" / engine, engine=engine, **USUAL)
+        with ours(project, f"intake@{number}") as (url, model, _):
+            constrained(console, f"{engine}, taught its schema", url, model, models.SCHEMA, arguments)
 
 
 def report(

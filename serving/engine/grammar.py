@@ -79,14 +79,14 @@ class Constraint:
 
     def allow(self, logits: torch.Tensor) -> torch.Tensor:
         """One row's logits [vocabulary] with every token that may not come next at -inf."""
+        import numpy as np
         import torch
 
-        mask: Any = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
-        bits = mask[:, None].bitwise_right_shift(torch.arange(8, dtype=torch.uint8)).bitwise_and(1).flatten()
-        allowed = bits[: logits.shape[-1]].bool().to(logits.device)
-        if allowed.shape[-1] < logits.shape[-1]:
-            allowed = torch.nn.functional.pad(allowed, (0, logits.shape[-1] - allowed.shape[-1]))
-        return logits.masked_fill(~allowed, -torch.inf)
+        mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        allowed = torch.from_numpy(np.unpackbits(mask, bitorder="little").view(np.bool_)).to(logits.device)
+        if (more := logits.shape[-1] - len(allowed)) > 0:
+            allowed = torch.nn.functional.pad(allowed, (0, more))
+        return logits.masked_fill(~allowed[: logits.shape[-1]], -torch.inf)
 
     def allows(self, token: int) -> bool:
         """May this token come next? The end of the answer may where the grammar can end."""
