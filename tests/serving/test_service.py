@@ -16,6 +16,7 @@ import pytest
 
 from components.config import places
 from components.feedback.store import Store
+from serving.__main__ import metrics_folder
 from tests.serving import workspace
 from tests.serving.workspace import Service
 from tests.waiting import until
@@ -23,6 +24,24 @@ from tests.waiting import until
 ASK = {"model": "intake", "messages": [{"role": "user", "content": "My head hurts."}], "max_tokens": 8}
 
 pytestmark = pytest.mark.slow
+
+
+def test_metrics_lie_in_memory_where_a_full_disk_cannot_end_the_worker(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    folder = metrics_folder(tmp_path / "home", 3000, memory)
+    (folder / "counter_1.db").touch()
+    assert folder.parent == memory
+    assert metrics_folder(tmp_path / "home", 3000, memory) == folder
+    assert list(folder.iterdir()) == [], "what an earlier service counted is gone"
+    assert metrics_folder(tmp_path / "home", 3001, memory) != folder
+
+    link = metrics_folder(tmp_path / "other", 3000, memory)
+    link.rmdir()
+    link.symlink_to(tmp_path)
+    beside = metrics_folder(tmp_path / "other", 3000, memory)
+    assert beside == tmp_path / "other" / "metrics" / "3000", "nobody else says where the service writes"
+    assert metrics_folder(tmp_path / "home", 3000, tmp_path / "nowhere") == tmp_path / "home" / "metrics" / "3000"
 
 
 @pytest.fixture
