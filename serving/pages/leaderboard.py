@@ -14,7 +14,7 @@ from components.feedback import battles
 from components.feedback.judges import Judge, judges_of
 from components.feedback.store import StoreError
 from components.feedback.votes import Fought
-from serving.pages.said import said
+from serving.pages.said import apart, said
 from serving.pages.shown import cell, problem
 from serving.pages.site import Site, page
 from serving.pages.words import Words
@@ -77,7 +77,9 @@ def board_html(language: Words, found: Leaderboard) -> str:
     told = "".join(f'<p class="warn" dir="auto">{html.escape(said(language, note))}</p>' for note in found.notes)
     if found.length_effect is not None and found.length_lower is not None and found.length_upper is not None:
         effect = words.length_effect.format(
-            effect=f"{found.length_effect:+.2f}", lower=f"{found.length_lower:+.2f}", upper=f"{found.length_upper:+.2f}"
+            effect=apart(f"{found.length_effect:+.2f}"),
+            lower=apart(f"{found.length_lower:+.2f}"),
+            upper=apart(f"{found.length_upper:+.2f}"),
         )
         told += f'<p class="note">{html.escape(effect)}</p>'
     return (
