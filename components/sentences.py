@@ -87,6 +87,7 @@ SENTENCES: dict[str, str] = {
     "set_new": "new families",
     "set_new_unseen": "new families, unseen phrasings",
     "set_default": "test",
+    "set_preferences": "held-out preference pairs",
     # What happened to a version (components.registry.aliases), and by whom
     "promoted": "promoted by {by}",
     "promoted_against": "promoted by {by} against the verdict",

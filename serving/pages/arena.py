@@ -74,6 +74,9 @@ def build(site: Site) -> None:
             yield [gr.skip()] * len(outputs)
             return
         models = list(chosen or [])
+        if not models:  # asked before the page knew who is there
+            there = await asyncio.to_thread(lambda: numbered(site))
+            models = [value for _, value in there][:FIRST_CHOICE]
         if len(models) < 2:
             yield [problem(words.one_version.format(count=len(models))), *(gr.skip(),) * (len(outputs) - 1)]
             return

@@ -83,7 +83,8 @@ def board_html(language: Words, found: Leaderboard) -> str:
         )
         told += f'<p class="note">{html.escape(effect)}</p>'
     return (
-        f'<div class="scroll"><table class="figures board"><thead><tr>{heads_html(heads)}</tr></thead>'
+        f'<div class="scroll"><table class="figures board"><thead><tr>{heads_html(heads[:-1])}'
+        f'<th class="wide">{html.escape(heads[-1])}</th></tr></thead>'
         f'<tbody>{rows}</tbody></table></div><p class="note">{counted}</p>{told}'
     )
 
@@ -101,7 +102,7 @@ def rating_html(place: int, one: Rating, low: float, high: float) -> str:
         f"<tr><td>{place}</td><th><bdi>{cell(one.version)}</bdi></th>"
         f'<td><bdi dir="ltr">{one.rating:.0f} ({one.lower:.0f} … {one.upper:.0f})</bdi>{bar}</td>'
         f'<td><bdi dir="ltr">{one.elo:.0f}{elo}</bdi></td>'
-        f"<td>{one.win_share:.0%}</td><td>{one.games}</td></tr>"
+        f'<td>{one.win_share:.0%}</td><td class="wide">{one.games}</td></tr>'
     )
 
 

@@ -25,6 +25,8 @@ from serving.pages.shown import answer_html, cell, good, problem
 from serving.pages.site import Site
 from serving.pages.words import Words
 
+COLUMNS = ("", "", "", "", "", "wide")
+"""Of what reviewers did; `wide` is not shown on a phone."""
 Open = dict[str, str]
 """The item in front of the reviewer: `id`, `answer`, and `proposal` where there is one."""
 
@@ -197,8 +199,10 @@ def standing(site: Site, queue: ReviewQueue, reviewer: str) -> str:
     if not everybody:
         return f'{parts[0]}<p class="empty">{html.escape(words.no_progress)}</p>'
     heads = (words.reviewer, words.looks, words.corrections, words.in_versions, words.now_right, words.known)
+    escaped = [html.escape(head) for head in heads]
+    escaped[1] += f'<span class="wide"> ({html.escape(words.kinds_of_looks)})</span>'
     parts.append('<div class="scroll"><table class="figures"><thead><tr>')
-    parts.append("".join(f"<th>{html.escape(head)}</th>" for head in heads))
+    parts.append("".join(f'<th class="{kind}">{head}</th>' for kind, head in zip(COLUMNS, escaped, strict=True)))
     parts.append(f"</tr></thead><tbody>{''.join(map(row, everybody))}</tbody></table></div>")
     return "".join(parts) + agreement_html(site.words, queue)
 
@@ -220,14 +224,17 @@ def yours(words: Words, everybody: list[Progress], reviewer: str) -> str:
 def row(one: Progress) -> str:
     """One reviewer."""
     taught = ", ".join(f"{version}: {count}" for version, count in one.in_version.items()) or "–"
+    kinds = f" ({one.accepted} · {one.fixed} · {one.rejected} · {one.skipped})"
     cells = (
-        f"{one.looks + one.skipped} ({one.accepted} · {one.fixed} · {one.rejected} · {one.skipped})",
+        f'{one.looks + one.skipped}<span class="wide">{kinds}</span>',
         str(one.corrections),
-        taught,
+        html.escape(taught),
         f"{one.now_right}/{one.asked_again}" if one.asked_again else "–",
         f"{one.gold_right}/{one.gold_seen}" if one.gold_seen else "–",
     )
-    figures = "".join(f"<td><bdi dir='ltr'>{html.escape(text)}</bdi></td>" for text in cells)
+    figures = "".join(
+        f'<td class="{kind}"><bdi dir="ltr">{text}</bdi></td>' for kind, text in zip(COLUMNS[1:], cells, strict=True)
+    )
     return f"<tr><th><bdi>{cell(one.reviewer)}</bdi></th>{figures}</tr>"
 
 

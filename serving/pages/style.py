@@ -164,7 +164,7 @@ table.fields td { font-weight: 600; unicode-bidi: plaintext; }
 .turn header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; margin-bottom: 6px; }
 .turn h3 { margin: 0; font-size: 1rem; }
 .badge { border-radius: 999px; padding: 1px 10px; font-size: .82rem; background: var(--soft);
-  color: var(--body-text-color); }
+  color: var(--body-text-color); display: inline-block; white-space: nowrap; margin-bottom: 3px; }
 .badge.promoted, .badge.first { background: #0d948826; color: var(--good); }
 .badge.refused { background: #b91c1c1f; color: var(--bad); }
 .badge.canary, .badge.open { background: #d9770624; color: var(--warn); }
@@ -231,6 +231,7 @@ table.figures td.words { white-space: normal; min-width: 180px; }
 textarea, input[type=text] { unicode-bidi: plaintext; text-align: start !important; }
 html[dir=rtl] .gradio-container .block[dir=ltr], html[dir=rtl] .gradio-container span[data-testid][dir=ltr] {
   direction: rtl; }
+html[dir=rtl] .token { gap: 8px; }
 html[dir=rtl] #which .icon-wrap { right: auto; left: 12px; }
 html[dir=rtl] .gradio-container textarea[dir=ltr] { direction: inherit; }
 html[dir=rtl] .gradio-container .code textarea { direction: ltr; unicode-bidi: normal; }
