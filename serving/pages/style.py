@@ -175,6 +175,7 @@ table.figures th, table.figures td { border: 0 !important; border-bottom: 1px so
   padding: 4px 8px;
   text-align: start; white-space: nowrap; background: none !important; font-variant-numeric: tabular-nums; }
 table.figures thead th { color: var(--quiet); font-weight: 500; white-space: normal; vertical-align: bottom; }
+.prose table.figures thead th span { color: inherit; }
 table.figures tr > :first-child { padding-inline-start: 0; }
 table.figures tbody th { font-weight: 500; }
 .prose table.figures td.up { color: var(--good) !important; font-weight: 600; }
