@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.config import CanarySettings
+from components.sentences import say
 
 PRIOR = (0.5, 0.5)
 """Jeffreys': it is tight where failures are rare and where they are the rule."""
@@ -67,21 +68,21 @@ def decide(canary: Outcome, champion: Outcome, settings: CanarySettings) -> Deci
     alpha = (1 - settings.confidence) / 2
     low, high = bounds(canary, alpha)
     champion_low, champion_high = bounds(champion, alpha)
-    said = f"{_rate(canary, low, high)}; the champion {_rate(champion, champion_low, champion_high)}"
+    rates = {"own": _rate(canary, low, high), "other": _rate(champion, champion_low, champion_high)}
     if low > champion_high:
-        return Decision("withdraw", f"it fails more often: {said}")
+        return Decision("withdraw", say("fails_more", **rates))
     if high < champion_low:
-        return Decision("promote", f"it fails less often: {said}")
+        return Decision("promote", say("fails_less", **rates))
     if canary.answers >= settings.answers:
-        return Decision("promote", f"nothing spoke against it in {canary.answers} answers: {said}")
-    return Decision("wait", f"{canary.answers} of {settings.answers} answers: {said}")
+        return Decision("promote", say("nothing_against", answers=canary.answers, **rates))
+    return Decision("wait", say("so_far", answers=canary.answers, wanted=settings.answers, **rates))
 
 
 def _rate(outcome: Outcome, low: float, high: float) -> str:
     if not outcome.answers:
-        return "gave no answers"
-    share = outcome.failures / outcome.answers
-    return f"failed {share:.1%} of {outcome.answers} ({low:.1%} to {high:.1%})"
+        return say("no_answers")
+    share = f"{outcome.failures / outcome.answers:.1%}"
+    return say("failed", share=share, answers=outcome.answers, lower=f"{low:.1%}", upper=f"{high:.1%}")
 
 
 def _edge(outside: Callable[[float], bool], far: float, near: float) -> float:

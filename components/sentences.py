@@ -25,7 +25,10 @@ SENTENCES: dict[str, str] = {
         "rater {rater} agreed with trusted people on {agreed} of {compared} questions: surely below {least}"
     ),
     "disreputable_others": "rater {rater} agreed with others on {agreed} of {compared} questions: surely below {least}",
-    "burst": "rater {rater} said more than {events} things within {seconds} s",
+    "burst": (
+        "rater {rater} said more than {events} things within {seconds} s (curate.trust.burst_events): a program whose "
+        "answers are right belongs in curate.trusted_raters"
+    ),
     "copies": "rater {rater} gave this answer, or nearly, to {questions} different questions",
     # Whether a judge's votes count (components.feedback.judges)
     "trusted": "kappa {kappa} with people on {overlap} battles; the same in both orders on {consistency} of {both}",
@@ -65,7 +68,68 @@ SENTENCES: dict[str, str] = {
     "no_guard": "no guard set has any example: that nothing was forgotten cannot be shown",
     "breaks": "breaks {count} of {fixed} fixed regression cases again: {ids}",
     "none_broken": "none of {fixed} regression cases that the champion answers right is broken",
+    "introduced": "built from nothing: the candidate is introduced, not compared with a champion",
+    "parity": "the train/serve parity proof fails: {what}",
+    "quality_exact": "exact match {mean} on {set}: {word}",
+    "quality_similarity": "ROUGE-L {mean} on {set}: {word}",
+    "poor": "poor",
+    "weak": "weak",
+    "fair": "fair",
+    "good": "good",
+    "beaten": "{word}; always answering {answer} would score {share}",
+    "partly_valid": "{word}; only {share} of the answers are valid",
+    # What the sets of examples are called; a task's own titles are sentences only where they are one of these
+    "set_target": "this turn's corrections",
+    "set_regression": "earlier fixes",
+    "set_replay": "old rows",
+    "set_test": "same kind",
+    "set_unseen": "unseen phrasings",
+    "set_new": "new families",
+    "set_new_unseen": "new families, unseen phrasings",
+    "set_default": "test",
+    "set_preferences": "held-out preference pairs",
+    # What happened to a version (components.registry.aliases), and by whom
+    "promoted": "promoted by {by}",
+    "promoted_against": "promoted by {by} against the verdict",
+    "another_promoted": "no longer canary: version {version} was promoted",
+    "another_tried": "no longer canary: version {version} is tried",
+    "rolled_back": "rolled back by {by} to version {version}",
+    "brought_back": "brought back by {by} in place of version {version}",
+    "tried": "canary with {share} of the traffic, by {by}",
+    "refused": "refused: {why}",
+    "withdrawn": "withdrawn as canary: {why}",
+    "withdrawn_by": "withdrawn as canary by {by}",
+    "not_approved": "not approved by {by}",
+    "not_approved_because": "not approved by {by}: {said}",
+    "by_verdict": "the verdict",
+    "by_verdict_and": "the verdict and {name}",
+    "by_person": "a person",
+    "by_first": "being the first",
+    "by_canary": "its canary: {why}",
+    # What speaks for a canary and against it (components.canary)
+    "fails_more": "it fails more often: {own}; the champion {other}",
+    "fails_less": "it fails less often: {own}; the champion {other}",
+    "nothing_against": "nothing spoke against it in {answers} answers: {own}; the champion {other}",
+    "so_far": "{answers} of {wanted} answers: {own}; the champion {other}",
+    "failed": "failed {share} of {answers} ({lower} to {upper})",
+    "no_answers": "gave no answers",
+    # Why what somebody said is not taken (components.feedback.review, serving.feedback, components.feedback.battles)
+    "open_elsewhere": "{reviewer} has this answer open now: take the next one",
+    "not_open": "this answer is not open for you any more: take the next one",
+    "nothing_right": "a fix needs the right answer",
+    "no_valid_answer": "this is no valid answer of task {task}: {text}",
+    "empty": "the right answer must not be empty",
+    "no_label": "{text} is no label of this task; labels: {labels}",
+    "no_json": "not valid JSON: {what}",
+    "voted": "{voter} has voted {vote} on this battle already; votes are not changed",
 }
+FIGURES = (
+    "logprob agreed compared least events seconds questions kappa overlap consistency both count before after gain "
+    "confidence lower upper examples fixed mean share answers wanted"
+)
+"""What is filled in here is a number, of one word, so that a sentence within another is not taken for the whole."""
+NESTED = {"set", "word", "by", "why", "own", "other"}
+"""What is filled in here may be a sentence itself."""
 
 
 def say(code: str, **values: object) -> str:
@@ -91,4 +155,8 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 
 def _pattern(template: str) -> str:
     parts = re.split(r"\{(\w+)\}", template)
-    return "".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+    return "".join(_hole(part) if number % 2 else re.escape(part) for number, part in enumerate(parts))
+
+
+def _hole(name: str) -> str:
+    return rf"(?P<{name}>\S+?)" if name in FIGURES.split() else f"(?P<{name}>.+?)"

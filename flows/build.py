@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from components import config, registry
+from components.sentences import say
 from flows import artifacts, rollout, workspace
 from flows.entry import enter, refusal, run_graph
 
@@ -38,7 +39,7 @@ def _build(root: Path, name: str, places: config.Places) -> State[Any]:
     reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
     champion = registry.champion(name)
     if champion is None:
-        version = rollout.promote(version, by="being the first")
+        version = rollout.promote(version, by=say("by_first"))
         said = f"version {version.version} of {name} is the first champion"
         said += "; " + rollout.roll_out(version, places)
     elif champion.version == version.version:

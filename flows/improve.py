@@ -18,6 +18,7 @@ from components import config, registry
 from components.feedback.store import Store, Turn
 from components.registry import Version
 from components.schema import Verdict
+from components.sentences import say
 from components.stage import StageError
 from flows import artifacts, rollout, workspace
 from flows.entry import enter, refusal, run_graph
@@ -34,11 +35,11 @@ class Approval(RunInput):
     comment: str = ""
 
 
-@flow(name="improve", flow_run_name="improve {task}", persist_result=False)
+@flow(name="improve", flow_run_name="improve {task}: {reason}", persist_result=False)
 def improve(task: str | None = None, reason: str = "started by hand") -> State[Any]:
     """Turn the wheel once for a task; with no new feedback, do nothing.
 
-    `reason` is why the run was started; it stands in the run's parameters and log.
+    `reason` is why the run was started; it stands in the run's name, parameters and log.
     """
     return enter("turn", task, reason, _improve, meanwhile=_held_already)
 
@@ -159,12 +160,13 @@ def _decide(
     if settings.promotion.approval == "human":
         answer = _ask(version, verdict, settings)
         if not answer.approve:
-            said = f"not approved by {answer.by}" + (f": {answer.comment}" if answer.comment else "")
+            why = {"by": answer.by, "said": answer.comment}
+            said = say("not_approved_because" if answer.comment else "not_approved", **why)
             rollout.refuse(version, said)
             return _end(store, turn, version, "refused", f"{said}; version {champion.version} goes on serving")
-        by = f"the verdict and {answer.by}"
+        by = say("by_verdict_and", name=answer.by)
     else:
-        by = "the verdict"
+        by = say("by_verdict")
     if share := settings.serving.canary.share:
         version = rollout.try_out(version, share, by=by)
         return _end(store, turn, version, "canary", f"{reasons}; {_tried(version)}")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from components import config
 from components.config import Places
+from components.sentences import say
 from components.stage import StageError
 from components.task import load as load_task
 
@@ -145,9 +146,9 @@ def move(root: Path, places: Places, action: str, task: str | None, version: str
     name = task_name(root, task)
     if action == "promote":
         assert version is not None
-        chosen = registry.promote(name, version, by="a person")
+        chosen = registry.promote(name, version, by=say("by_person"))
     else:
-        chosen = registry.rollback(name, by="a person")
+        chosen = registry.rollback(name, by=say("by_person"))
     typer.echo(f"{name}: version {chosen.version} is the champion")
     typer.echo(wait_until_served(chosen, places))
 
@@ -158,7 +159,7 @@ def try_out(root: Path, places: Places, task: str | None, version: str, share: f
 
     name = task_name(root, task)
     wanted = share or config.load(root / "params.yaml").serving.canary.share or DEFAULT_SHARE
-    chosen = registry.try_out(name, version, wanted, by="a person")
+    chosen = registry.try_out(name, version, wanted, by=say("by_person"))
     typer.echo(f"{name}: version {chosen.version} is the canary, for {wanted:.0%} of the users")
     typer.echo("a running service takes it up and promotes or withdraws it by what people say: saqia status")
 
@@ -171,7 +172,7 @@ def withdraw(root: Path, places: Places, task: str | None) -> None:
     canary = registry.canary(name)
     if canary is None:
         raise StageError(f"{name} has no canary: nothing to withdraw")
-    registry.refuse(name, canary.version, "withdrawn as canary by a person")
+    registry.refuse(name, canary.version, say("withdrawn_by", by=say("by_person")))
     typer.echo(f"{name}: version {canary.version} is canary no longer; the champion has all the traffic")
 
 

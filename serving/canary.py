@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from components.canary import Decision, Outcome, decide
 from components.config import CanarySettings
 from components.models import first_line
+from components.sentences import say
 from serving.versions import Served, Trial, Versions
 
 log = logging.getLogger("saqia.canary")
@@ -67,7 +68,7 @@ class Judge:
             if self.decision.what == "withdraw":
                 self.withdraw(trial.version, self.decision.why)
             elif self.decision.what == "promote":
-                self._registry.promote(trial.version, f"its canary: {self.decision.why}")
+                self._registry.promote(trial.version, say("by_canary", why=self.decision.why))
                 log.info("canary %s is promoted: %s", trial.version, self.decision.why)
         except Exception as error:
             log.warning("the canary %s cannot be judged now: %s", trial.version, first_line(error))
@@ -75,7 +76,7 @@ class Judge:
     def withdraw(self, version: str, why: str) -> None:
         """Take a version out of the running: at once here, then in the registry."""
         self._versions.try_out(None)
-        self._registry.withdraw(version, f"withdrawn as canary: {why}")
+        self._registry.withdraw(version, say("withdrawn", why=why))
         log.warning("canary %s is withdrawn: %s", version, why)
 
     def outcomes(self, trial: Trial, champion: Served) -> tuple[Outcome, Outcome]:

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from components.schema import Feedback, FeedbackKind
+from components.sentences import say
 from components.task import Task
 
 
@@ -43,17 +44,15 @@ def checked_correction(task: Task, correction: str) -> str:
         WrongCorrection: it is empty, no valid answer of a structured task, or no label of a labelling one.
     """
     if not correction.strip():
-        raise WrongCorrection(None, "the right answer must not be empty")
+        raise WrongCorrection(None, say("empty"))
     if task.labels and correction.strip() not in task.labels:
-        raise WrongCorrection(
-            None, f"{correction.strip()!r} is no label of this task; labels: {', '.join(task.labels)}"
-        )
+        raise WrongCorrection(None, say("no_label", text=repr(correction.strip()), labels=", ".join(task.labels)))
     if task.schema_model() is None:
         return correction.strip() if task.labels else correction
     try:
         json.loads(correction)
     except json.JSONDecodeError as error:
-        raise WrongCorrection(None, f"not valid JSON: {error}") from None
+        raise WrongCorrection(None, say("no_json", what=error)) from None
     try:
         return task.normalise(correction)
     except ValidationError as error:

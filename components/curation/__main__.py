@@ -69,7 +69,8 @@ def main(settings: config.Settings) -> None:
         settings.train.replay,
         settings.seed,
         context.excess,
-        [*own_pairs, *voted],
+        own_pairs,
+        voted,
     )
     curated.report["pairs"]["not understood"] = [str(row) for row in unread]
     curated.report["pairs"]["arena"] = told

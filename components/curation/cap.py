@@ -1,4 +1,4 @@
-"""No single person speaks for everybody: a bound on one rater's share of a turn's rows."""
+"""No single person speaks for everybody: a bound on one rater's share of a turn's rows, and of the pairs to teach."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from components.curation.settled import Settled
 from components.feedback.triage import drop
-from components.schema import Dropped
+from components.schema import Dropped, Preference
 
 STEP = "rater cap"
 
@@ -51,4 +51,30 @@ def capped(
                 f"rater {rater} gave {counts[rater]} of this turn's {len(rows)} rows; at most {allowed} may be used"
             )
             dropped.append(drop(row.row, reason, STEP))
+    return kept, dropped
+
+
+def capped_votes(
+    pairs: Sequence[Preference], votes: Collection[str], share: float, free: int, trusted: Collection[str]
+) -> tuple[list[Preference], list[tuple[Preference, str]]]:
+    """Keep each voter's first pairs up to the allowance, and tell of each other one why it is not taught.
+
+    Bounded are the pairs whose ids are in `votes`. Corrections (which `capped` has bounded turn by turn), the task's
+    own pairs, a judge's (which count while it may be trusted) and trusted people's are not: they count in what the
+    others' share is taken of.
+    """
+    counts = Counter(pair.rater for pair in pairs)
+    allowed = allowance(list(counts.values()), share, free)
+    given: Counter[str] = Counter()
+    kept: list[Preference] = []
+    dropped: list[tuple[Preference, str]] = []
+    for pair in pairs:
+        rater = pair.rater
+        given[rater] += 1
+        free_of_it = pair.id not in votes or pair.source == "ai" or rater in trusted
+        if free_of_it or given[rater] <= allowed:
+            kept.append(pair)
+        else:
+            why = f"rater {rater} gave {counts[rater]} of {len(pairs)} pairs; at most {allowed} may be taught"
+            dropped.append((pair, why))
     return kept, dropped

@@ -62,13 +62,14 @@ def curate(
     seed: int,
     excess: Excess,
     brought: Sequence[Preference] = (),
+    voted: Sequence[Preference] = (),
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
     events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
-    why a conversation is too long for the model, `brought` the pairs that came with the task or
-    from wherever else answers are compared.
+    why a conversation is too long for the model, `brought` the pairs that came with the task, and
+    `voted` those of the arena's votes.
 
     Raises:
         StageError: the counts do not add up.
@@ -98,10 +99,10 @@ def curate(
     own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
 
     corrected = [_preference(row) for row in (*feedback.taught, *feedback.locked) if row.corrects]
-    if brought:
+    if brought or voted:
         for row in rows:  # what corrections are about has its side already
             sides.teach(question(row))
-    paired = pair_up([*corrected, *brought], task, cleaner, excess, sides, near)
+    paired = pair_up([*corrected, *brought], task, cleaner, excess, sides, settings, voted)
 
     last = len(snapshots)
     ledgers = (own_ledger, feedback.ledger, paired.ledger)

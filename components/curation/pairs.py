@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from components.config import CurateSettings
+from components.curation.cap import STEP, capped_votes
 from components.curation.clean import Cleaner
 from components.curation.ledger import Ledger
 from components.curation.near import NearIndex, asked, question_key
@@ -31,23 +33,33 @@ class Paired:
 
 
 def pair_up(
-    pairs: Sequence[Preference], task: Task, cleaner: Cleaner, excess: Excess, sides: Sides, near: float
+    pairs: Sequence[Preference],
+    task: Task,
+    cleaner: Cleaner,
+    excess: Excess,
+    sides: Sides,
+    settings: CurateSettings,
+    votes: Sequence[Preference] = (),
 ) -> Paired:
     """Curate every pair.
 
     Args:
+        votes: pairs after the others, of which one person may give no more than `rater_share` of what is taught.
         sides: knows the side of every question that is tested or taught; a new one is drawn by its seeded hash.
 
     Raises:
         StageError: the counts do not add up.
     """
-    ledger = Ledger("preference pairs", len(pairs))
+    ledger = Ledger("preference pairs", len(pairs) + len(votes))
     kept: list[Preference] = []
     times: Counter[str] = Counter()
-    for given in pairs:
+    voted: set[str] = set()
+    for number, given in enumerate([*pairs, *votes]):
         times[given.id] += 1
         if times[given.id] > 1:  # a line that is there twice: each gets an account of its own
             given = given.model_copy(update={"id": f"{given.id}-{times[given.id]}"})
+        if number >= len(pairs):
+            voted.add(given.id)
         pair, changed = _cleaned(_asked_as_served(given, task), cleaner)
         reason = _fault(pair, task, excess)
         if reason is not None:
@@ -57,14 +69,17 @@ def pair_up(
             said = "Unicode, spaces or JSON notation made uniform, personal data replaced"
             ledger.change([_gone(pair, "clean", said, "changed")])
         kept.append(pair)
-    kept = _agreeing(_distinct(kept, near, ledger), ledger)
+    kept = _agreeing(_distinct(kept, settings.near_duplicate, ledger), ledger)
     found: dict[str, list[Preference]] = {"taught": [], "locked": [], "torn": []}
     for pair in kept:
         found[sides.assign(asked(pair.prompt))].append(pair)
     torn = "near both a taught and a locked row, so it can be neither without giving a test away"
     ledger.remove(_gone(pair, "sides", torn) for pair in found["torn"])
-    ledger.end(preferences=len(found["taught"]), preferences_heldout=len(found["locked"]))
-    return Paired(found["taught"], found["locked"], ledger)
+    trusted = settings.trusted_raters
+    taught, excessive = capped_votes(found["taught"], voted, settings.rater_share, settings.rater_free, trusted)
+    ledger.remove(_gone(pair, STEP, why) for pair, why in excessive)
+    ledger.end(preferences=len(taught), preferences_heldout=len(found["locked"]))
+    return Paired(taught, found["locked"], ledger)
 
 
 def _asked_as_served(pair: Preference, task: Task) -> Preference:

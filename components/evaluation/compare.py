@@ -24,6 +24,7 @@ from components.files import read_rows
 from components.models import ModelError, load_tokenizer, read_base, read_manifest
 from components.schema import Example, Message, Preference, Score
 from components.scoring import score
+from components.sentences import say
 from components.task import Task
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def load_sets(task: Task, root: Path = Path(".")) -> list[EvaluationSet]:
         DataError: a file is missing or a line is no example.
     """
     curated, own = root / layout.curated(task.name), root / layout.examples(task.name)
+    every: tuple[tuple[str, Role], ...] = (("target", "target"), ("regression", "regression"), ("replay", "guard"))
     sets = [
-        EvaluationSet("target", "this turn's corrections", "target", read_rows(curated / "target.jsonl", Example)),
-        EvaluationSet("regression", "earlier fixes", "regression", read_rows(curated / "regression.jsonl", Example)),
-        EvaluationSet("replay", "old rows", "guard", read_rows(curated / "replay.jsonl", Example)),
+        EvaluationSet(name, say(f"set_{name}"), role, read_rows(curated / f"{name}.jsonl", Example))
+        for name, role in every
     ]
     sets += [EvaluationSet(s.name, s.title, s.role, read_rows(own / f"{s.name}.jsonl", Example)) for s in task.sets]
     return sets

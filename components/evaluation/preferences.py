@@ -13,11 +13,12 @@ from components.evaluation.generation import answer_losses
 from components.evaluation.statistics import paired_bootstrap
 from components.files import read_rows
 from components.schema import Comparison, Preference
+from components.sentences import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SET, TITLE = "preferences", "held-out preference pairs"
+SET, TITLE = "preferences", say("set_preferences")
 
 
 def load_pairs(task: str, root: Path = Path(".")) -> list[Preference]:

@@ -64,13 +64,13 @@ def judge(
     )
     against, notes = [], []
     if parity:
-        against.append(f"the train/serve parity proof fails: {parity[0]}" + _more(len(parity) - 1))
+        against.append(say("parity", what=parity[0] + _more(len(parity) - 1)))
     if has_champion:
         for_, against_ = _weigh(comparisons, rebroken, results, promotion)
         notes += for_
         against += against_
     else:
-        notes.append("built from nothing: the candidate is introduced, not compared with a champion")
+        notes.append(say("introduced"))
     decision = "refuse" if against else "promote" if has_champion else "first"
     return Verdict(
         decision=decision,
@@ -91,18 +91,16 @@ def quality(task: Task, results: Sequence[SetResult]) -> list[str]:
         if not r.examples or r.name == "replay":
             continue
         mean = sum(value_of(s, metric) for s in r.after) / len(r.after)
-        word = next(word for limit, word in WORDS[metric] if mean < limit)
-        beaten = ""
+        word = say(next(word for limit, word in WORDS[metric] if mean < limit))
         if task.answer == "label":
             answer, share = commonest(r.examples)
             if mean <= share:
-                word = "poor"  # whatever the number: this much is had by reading nothing
-                beaten = f"; always answering {answer!r} would score {share:.2f}"
-        line = f"{'exact match' if metric == 'exact' else 'ROUGE-L'} {mean:.2f} on {r.title}: {word}{beaten}"
+                # Poor, whatever the number: this much is had by reading nothing.
+                word = say("beaten", word=say("poor"), answer=repr(answer), share=f"{share:.2f}")
         numbers = summary(task, r.examples, r.after)
         if numbers.get("valid", 1.0) < 0.99:
-            line += f"; only {numbers['valid']:.0%} of the answers are valid"
-        lines.append(line)
+            word = say("partly_valid", word=word, share=f"{numbers['valid']:.0%}")
+        lines.append(say(f"quality_{metric}", mean=f"{mean:.2f}", set=r.title, word=word))
     return lines
 
 

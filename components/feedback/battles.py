@@ -22,6 +22,7 @@ from components.feedback.database import StoreError, reading, writing
 from components.feedback.draw import fraction
 from components.feedback.votes import CHOICES, Battle, Choice, Fought, Place, Side, Vote, Voted, VoterKind
 from components.schema import Message, content_id
+from components.sentences import say
 
 if TYPE_CHECKING:
     from components.feedback.store import Store
@@ -102,7 +103,7 @@ def cast(store: Store, battle_id: str, voter: str, kind: VoterKind, vote: Choice
         same = next((known for known in before if kind == "person" or known.first == first), None)
         if same is not None:
             if (same.vote, same.kind) != (vote, kind):
-                raise WrongVote(f"{voter} has voted {same.vote!r} on this battle already; votes are not changed")
+                raise WrongVote(say("voted", voter=voter, vote=repr(same.vote)))
             return same
         said = Vote(
             id=f"vote-{content_id(battle_id, voter, first)}",

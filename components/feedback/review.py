@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from components.feedback.store import Store
 from components.feedback.suspicion import suspicions
 from components.feedback.waiting import DRAWN, REASONS, Action, Answer, Look, Reason
 from components.schema import Feedback, FeedbackKind, Interaction, Record
+from components.sentences import say
 from components.task import Task
 
 __all__ = ["Action", "Estimate", "Item", "LeaseLost", "Look", "Reason", "ReviewQueue", "WrongLook"]
@@ -73,7 +74,11 @@ class _Snapshot:
 class ReviewQueue:
     """The queue of one task, for as many processes as there are. Keep one: it remembers what was suspicious."""
 
-    def __init__(self, store: Store, task: Task, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, task: Task, settings: Settings, told: Callable[[Feedback], None] = lambda _: None
+    ) -> None:
+        """`told` hears of each event that a look became, once it is on disk."""
+        self._told = told
         self._store = store
         self._engine = store.engine
         self._task = task
@@ -231,12 +236,15 @@ class ReviewQueue:
                 event_id=None if action == "skip" else f"fb-{secrets.token_hex(16)}",
                 created_at=datetime.now(UTC),
             )
-            if look.event_id is not None:
-                outcome = append_feedback(connection, [[_event(look)]])[0]
+            event = None if look.event_id is None else _event(look)
+            if event is not None:
+                outcome = append_feedback(connection, [[event]])[0]
                 if isinstance(outcome, StoreError):
                     raise outcome
             connection.execute(sa.insert(tables.looks), look.model_dump() | {"task": self._task.name})
             self._let_go(connection, interaction_id, reviewer)
+        if event is not None:
+            self._told(event)
         return look
 
     def looks(self, limit: int = 100, reviewer: str | None = None) -> list[Look]:
@@ -258,9 +266,9 @@ class ReviewQueue:
                 raise WrongLook(f"a right answer goes with action fix, not with {action}")
             return None
         if correction is None or not correction.strip():
-            raise WrongLook("a fix needs the right answer")
+            raise WrongLook(say("nothing_right"))
         if self._task.parse(correction) is None:
-            raise WrongLook(f"this is no valid answer of task {self._task.name!r}: {correction[:120]!r}")
+            raise WrongLook(say("no_valid_answer", task=repr(self._task.name), text=repr(correction[:120])))
         return storable(self._task.normalise(correction) if self._task.answer == "json" else correction.strip())
 
     def _may_look(
@@ -274,11 +282,11 @@ class ReviewQueue:
         lease, now = tables.review_leases, datetime.now(UTC)
         held = connection.execute(sa.select(lease).where(lease.c.interaction_id == interaction_id)).mappings().first()
         if held is not None and held["reviewer"] != reviewer and held["expires_at"] > now:
-            raise LeaseLost(f"{held['reviewer']} has this answer open now: take the next one")
+            raise LeaseLost(say("open_elsewhere", reviewer=held["reviewer"]))
         mine = held if held is not None and held["reviewer"] == reviewer else None
         before = [look for look in waiting.looks_at(connection, interaction_id) if look.reviewer == reviewer]
         if mine is None and not before:
-            raise LeaseLost("this answer is not open for you any more: take the next one")
+            raise LeaseLost(say("not_open"))
         return mine, before[-1] if before else None
 
     def _let_go(self, connection: sa.Connection, interaction_id: str, reviewer: str) -> None:

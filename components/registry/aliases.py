@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from components.registry.catalog import HISTORY, TRIAL, Alias, aliases_of, canary, candidate, champion, get, previous
 from components.registry.record import Trial, Version
 from components.registry.store import RegistryError, client, locked
+from components.sentences import say
 
 MOVING = "saqia.moving"
 
 
-def promote(task: str, version: str, by: str = "the verdict") -> Version:
+def promote(task: str, version: str, by: str = say("by_verdict")) -> Version:
     """Make a version the champion; the champion until now becomes `previous`.
 
     A refused version can be promoted by a person; its history then says so.
@@ -34,10 +35,10 @@ def promote(task: str, version: str, by: str = "the verdict") -> Version:
         now, waiting, trying = champion(task), candidate(task), canary(task)
         if now is not None and now.version == chosen.version:
             return chosen
-        against = " against the verdict" if chosen.verdict.decision == "refuse" else ""
-        notes = {chosen.version: f"promoted by {by}{against}"}
+        against = chosen.verdict.decision == "refuse"
+        notes = {chosen.version: say("promoted_against" if against else "promoted", by=by)}
         if trying is not None and trying.version != chosen.version:
-            notes[trying.version] = f"no longer canary: version {chosen.version} was promoted"
+            notes[trying.version] = say("another_promoted", version=chosen.version)
         _move(
             task,
             {
@@ -51,7 +52,7 @@ def promote(task: str, version: str, by: str = "the verdict") -> Version:
     return get(task, chosen.version)
 
 
-def rollback(task: str, by: str = "a person") -> Version:
+def rollback(task: str, by: str = say("by_person")) -> Version:
     """Bring the previous champion back, one step; a second rollback undoes the first.
 
     Raises:
@@ -68,14 +69,14 @@ def rollback(task: str, by: str = "a person") -> Version:
             task,
             {"champion": before.version, "previous": now.version, "canary": None},
             {
-                now.version: f"rolled back by {by} to version {before.version}",
-                before.version: f"brought back by {by} in place of version {now.version}",
+                now.version: say("rolled_back", by=by, version=before.version),
+                before.version: say("brought_back", by=by, version=now.version),
             },
         )
     return get(task, before.version)
 
 
-def try_out(task: str, version: str, share: float, by: str = "the verdict") -> Version:
+def try_out(task: str, version: str, share: float, by: str = say("by_verdict")) -> Version:
     """Make a version the canary: a running service gives it a share of the task's traffic, and decides.
 
     Trying the version that is the canary already goes on with its trial, unless the share is another.
@@ -95,9 +96,9 @@ def try_out(task: str, version: str, share: float, by: str = "the verdict") -> V
         since = datetime.now(UTC)
         trial = Trial(id=f"{chosen.version}-{since:%Y%m%d%H%M%S%f}", share=share, since=since, by=by)
         client().set_model_version_tag(task, chosen.version, TRIAL, trial.model_dump_json())
-        notes = {chosen.version: f"canary with {share:.0%} of the traffic, by {by}"}
+        notes = {chosen.version: say("tried", share=f"{share:.0%}", by=by)}
         if trying is not None and trying.version != chosen.version:
-            notes[trying.version] = f"no longer canary: version {chosen.version} is tried"
+            notes[trying.version] = say("another_tried", version=chosen.version)
         _move(task, {"canary": chosen.version}, notes)
     return get(task, chosen.version)
 
@@ -115,7 +116,7 @@ def refuse(task: str, version: str, reason: str) -> Version:
             raise RegistryError(f"version {refused.version} of {task} serves now: `saqia rollback` takes it back")
         running: tuple[Alias, ...] = ("candidate", "canary")
         gone: dict[Alias, str | None] = {alias: None for alias in running if alias in refused.aliases}
-        _move(task, gone, {refused.version: f"refused: {reason}"})
+        _move(task, gone, {refused.version: say("refused", why=reason)})
     return get(task, refused.version)
 
 

@@ -2,19 +2,21 @@
 
 A trace carries the completion's id as `client_request_id`. What is said here becomes an assessment with the
 event's id in its metadata, and so is known when it comes back. What somebody says in MLflow (its review queue, *Add
-feedback* or *Add expectation* on a trace) becomes an event whose id is the assessment's: pulled once, however often.
+feedback* or *Add expectation* on a trace) becomes an event whose id is the assessment's: pulled once, however often;
+an assessment that was edited since becomes another event, as every edit does.
 
 | in MLflow | here |
 |---|---|
 | feedback `right`, or any feedback that is true or false, yes or no | thumb up or down, its rationale as comment |
+| an answer to a pass/fail question of the review queue, by the words on its buttons | the same |
 | expectation (text, or a value that is JSON) | correction |
-| feedback `comment` | comment |
+| any other feedback that is text, or has a rationale | comment |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -27,8 +29,10 @@ from components.task import Task
 if TYPE_CHECKING:
     from mlflow.entities import Assessment
 
-EVENT = "saqia.event_id"
+EVENT, COMMENT = "saqia.event_id", "saqia.comment"
 UP, DOWN = ("yes", "true", "right", "correct", "pass"), ("no", "false", "wrong", "incorrect", "fail")
+NO_ANSWERS = ("guidelines", "expected_facts")
+"""Expectations that MLflow gives a meaning of their own: what an answer should heed or hold, not the answer."""
 
 
 class NoTrace(RuntimeError):
@@ -51,7 +55,7 @@ def traces_of(task: str) -> str:
 
 
 def push(task: str, event: Feedback) -> None:
-    """Write an event as an assessment of its answer's trace.
+    """Write an event as an assessment of its answer's trace, once.
 
     Raises:
         NoTrace: there is no such trace.
@@ -69,19 +73,23 @@ def push(task: str, event: Feedback) -> None:
     )
     if not found:
         raise NoTrace(f"no trace has client_request_id {event.interaction_id!r}")
+    trace = found[0].info
+    if any((said.metadata or {}).get(EVENT) == event.id for said in trace.assessments):
+        return
     about: dict[str, Any] = {
-        "trace_id": found[0].info.trace_id,
         "source": AssessmentSource(source_type="HUMAN", source_id=event.rater),
         "metadata": {EVENT: event.id},
     }
     match event.kind:
         case "correction":
-            mlflow.log_expectation(name="expected_response", value=event.correction, **about)
+            if event.comment:  # MLflow keeps no rationale of an expectation
+                about["metadata"][COMMENT] = event.comment
+            mlflow.log_expectation(trace_id=trace.trace_id, name="expected_response", value=event.correction, **about)
         case "comment":
-            mlflow.log_feedback(name="comment", value=event.comment, **about)
+            mlflow.log_feedback(trace_id=trace.trace_id, name="comment", value=event.comment, **about)
         case _:
-            right = event.kind == "thumb_up"
-            mlflow.log_feedback(name="right", value=right, rationale=event.comment, **about)
+            up = event.kind == "thumb_up"
+            mlflow.log_feedback(trace_id=trace.trace_id, name="right", value=up, rationale=event.comment, **about)
 
 
 def pull(store: Store, task: Task) -> Pulled:
@@ -92,8 +100,9 @@ def pull(store: Store, task: Task) -> Pulled:
     """
     result = Pulled()
     said: list[Feedback] = []
+    buttons = _buttons(task.name)
     for id, assessment in _assessments(task.name):
-        event = _event(task, id, assessment)
+        event = _event(task, id, assessment, buttons)
         if isinstance(event, str):
             result.refused.append((f"{assessment.name!r} on {id}", event))
         elif event is not None:
@@ -124,25 +133,53 @@ def _assessments(task: str) -> Iterator[tuple[str, Assessment]]:
             return
 
 
-def _event(task: Task, interaction_id: str, said: Assessment) -> Feedback | str | None:
+def _buttons(task: str) -> dict[str, tuple[str, str]]:
+    """Pass/fail question of MLflow's review queue → what stands on its buttons, for true and for false.
+
+    An answer is kept as true or false, and true is the first button whatever it says ("Hallucinated", say).
+    """
+    from mlflow.genai.label_schemas import InputPassFail, list_label_schemas
+
+    place, token = experiment(traces_of(task)), None
+    found: dict[str, tuple[str, str]] = {}
+    while True:
+        page = list_label_schemas(place, page_token=token)
+        for schema in page:
+            if isinstance(schema.input, InputPassFail):
+                found[schema.name] = (schema.input.positive_label, schema.input.negative_label)
+        token = page.token
+        if not token:
+            return found
+
+
+def _event(
+    task: Task, interaction_id: str, said: Assessment, buttons: Mapping[str, tuple[str, str]]
+) -> Feedback | str | None:
     """An assessment as an event; None where it is none of a person's, or came from here; else what is wrong."""
-    if said.source.source_type != "HUMAN" or (said.metadata or {}).get(EVENT) or said.valid is False:
+    if said.source.source_type != "HUMAN" or said.issue or (said.metadata or {}).get(EVENT) or said.valid is False:
         return None
+    made, last = said.create_time_ms or 0, said.last_update_time_ms or said.create_time_ms or 0
     about: dict[str, Any] = {
-        "id": f"mlflow-{said.assessment_id}",
+        "id": f"mlflow-{said.assessment_id}" if last == made else f"mlflow-{said.assessment_id}-{last}",
         "interaction_id": interaction_id,
-        "created_at": datetime.fromtimestamp((said.create_time_ms or 0) / 1000, UTC),
+        "created_at": datetime.fromtimestamp(last / 1000, UTC),
         "rater": said.source.source_id or "mlflow",
     }
+    why = said.rationale or None
     if said.expectation is not None:
+        if said.name in NO_ANSWERS:
+            return f"{said.name} are no answer: name what should have been answered expected_response"
         value = said.expectation.value
         right = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if task.parse(right) is None:
             return f"no valid answer of task {task.name!r}: {right[:120]!r}"
-        return Feedback(kind="correction", correction=right, comment=said.rationale or None, **about)
+        return Feedback(kind="correction", correction=right, comment=why, **about)
     value = None if said.feedback is None else said.feedback.value
+    if isinstance(value, bool) and said.name in buttons:
+        value = buttons[said.name][not value]
     word = str(value).strip().lower()
     if word in UP or word in DOWN:
-        return Feedback(kind="thumb_up" if word in UP else "thumb_down", comment=said.rationale or None, **about)
-    text = said.rationale if said.name != "comment" else str(value or "") or said.rationale
-    return Feedback(kind="comment", comment=text, **about) if text else f"{value!r} is neither right nor wrong"
+        return Feedback(kind="thumb_up" if word in UP else "thumb_down", comment=why, **about)
+    if isinstance(value, str) and value.strip():
+        return Feedback(kind="comment", comment=f"{value}: {why}" if why else value, **about)
+    return Feedback(kind="comment", comment=why, **about) if why else f"{value!r} is neither right nor wrong, nor text"

@@ -24,6 +24,7 @@ from serving.api.requests import ChatMessage, ChatRequest
 from serving.engine.interface import EngineError
 from serving.pages.chat import version_choices
 from serving.pages.person import person
+from serving.pages.said import said
 from serving.pages.shown import answer_html, good, problem
 from serving.pages.site import Site, page
 
@@ -48,7 +49,7 @@ def build(site: Site) -> None:
             max_lines=6, rtl=site.rtl, elem_id="message",
         )  # fmt: skip
         send = gr.Button(words.ask, variant="primary", scale=1, min_width=110, elem_id="send")
-    said = gr.HTML("", elem_id="said")
+    line = gr.HTML("", elem_id="said")
     stage = gr.HTML(empty(words.empty), elem_id="stage")
     with gr.Row(elem_id="votes", elem_classes="choices-row"):
         texts = (words.vote_a, words.vote_b, words.vote_tie, words.vote_bad)
@@ -61,7 +62,7 @@ def build(site: Site) -> None:
         gr.HTML(html.escape(site.words.chat.tries))
         tries = [gr.Button(suggestion, size="sm", variant="secondary") for suggestion in task.suggestions]
     battle: gr.State = gr.State(None)
-    outputs = [said, stage, battle, box, *buttons]
+    outputs = [line, stage, battle, box, *buttons]
     closed = [gr.update(interactive=False)] * len(buttons)
 
     async def fight(message: str, chosen: list[str], typed: str, request: gr.Request) -> Any:
@@ -73,6 +74,9 @@ def build(site: Site) -> None:
             yield [gr.skip()] * len(outputs)
             return
         models = list(chosen or [])
+        if not models:  # asked before the page knew who is there
+            there = await asyncio.to_thread(lambda: numbered(site))
+            models = [value for _, value in there][:FIRST_CHOICE]
         if len(models) < 2:
             yield [problem(words.one_version.format(count=len(models))), *(gr.skip(),) * (len(outputs) - 1)]
             return
@@ -99,10 +103,10 @@ def build(site: Site) -> None:
             if id is None or not who.name:
                 return [gr.skip()] * len(outputs)
             try:
-                line, shown = await asyncio.to_thread(voted, site, id, who.name, place)
+                told, shown = await asyncio.to_thread(voted, site, id, who.name, place)
             except StoreError as error:
-                return [problem(str(error)), gr.skip(), None, gr.skip(), *closed]
-            return [line, shown, None, gr.skip(), *closed]
+                return [problem(said(site.words, str(error))), gr.skip(), None, gr.skip(), *closed]
+            return [told, shown, None, gr.skip(), *closed]
 
         return press
 

@@ -26,6 +26,7 @@ from serving.api.requests import ChatMessage, ChatRequest
 from serving.engine.interface import EngineError
 from serving.pages.form import AnswerForm
 from serving.pages.person import person
+from serving.pages.said import said
 from serving.pages.shown import good, lasted, presented, problem
 from serving.pages.site import Site, page
 from serving.pages.words import Words
@@ -323,7 +324,7 @@ async def say(
     runtime, words = site.runtime, site.words.chat
     if answered is None:
         return problem(words.ask_first)
-    said = feedback.Said(
+    opinion = feedback.Said(
         answered["id"],
         thumb="up" if thumb == "up" else "down" if thumb == "down" else None,
         correction=correction,
@@ -332,8 +333,7 @@ async def say(
         idempotency_key=None if thumb is None else f"page:{thumb}",
     )
     try:
-        events = feedback.events_of(runtime.task, said)
-        await asyncio.to_thread(runtime.store.add_all, events)
+        await runtime.writes.said(feedback.events_of(runtime.task, opinion))
     except (feedback.WrongCorrection, StoreError) as error:
-        return problem(words.not_saved.format(reason=error))
+        return problem(words.not_saved.format(reason=said(site.words, str(error))))
     return good(words.saved if correction is not None else words.thanks)

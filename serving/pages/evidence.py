@@ -9,6 +9,7 @@ from components import config
 from components.config import Settings
 from components.feedback import evidence
 from components.feedback.evidence import Evidence, Window
+from serving.pages.said import apart
 from serving.pages.shown import cell
 from serving.pages.site import Site
 from serving.pages.words import Words
@@ -49,12 +50,12 @@ def drift_card(words: Words, found: Evidence, settings: Settings) -> str:
         body = f'<p class="note">{html.escape(own.no_window)}</p>' if wanted.messages is not None else ""
         return f'<section class="card"><h2>{html.escape(own.drift)}</h2>{body}{note(rule)}</section>'
     last = found.windows[-1]
-    bits = own.bits.format(bits=f"{last.found.excess:.3f}")
+    bits = own.bits.format(bits=apart(f"{last.found.excess:.3f}"))
     verdict = own.drifted if last.drifted else own.known if not last.news else own.alike
     version = words.frame.version.format(version=last.version)
     told = own.held.format(messages=last.found.messages, version=version)
     body = (
-        f'<p class="big"><bdi>{html.escape(bits)}</bdi></p>'
+        f'<p class="big">{html.escape(bits)}</p>'
         f'<p class="{"warn" if last.drifted else "note"}">{html.escape(verdict)}</p>'
         f"<p>{html.escape(told)}</p>{plot(words, found.windows, wanted.least)}{commoner(words, last)}"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -279,7 +280,10 @@ class AnswerForm:
         template = known.get("none" if kind == "missing" and self._is_choice(problem) else kind)
         if template is None:
             return problem["msg"].removeprefix("Value error, ")
-        return template.format_map(problem.get("ctx", {}))
+        given = dict(problem.get("ctx", {}))
+        if "expected" in given:  # 'a', 'b' or 'c'
+            given["expected"] = re.sub("', '|' or '", f"'{self._words.frame.list_comma}'", str(given["expected"]))
+        return template.format_map(given)
 
     def _is_choice(self, problem: ErrorDetails) -> bool:
         path = tuple(map(str, problem["loc"]))

@@ -14,7 +14,7 @@ from components.feedback import battles
 from components.feedback.judges import Judge, judges_of
 from components.feedback.store import StoreError
 from components.feedback.votes import Fought
-from serving.pages.said import said
+from serving.pages.said import apart, said
 from serving.pages.shown import cell, problem
 from serving.pages.site import Site, page
 from serving.pages.words import Words
@@ -77,11 +77,14 @@ def board_html(language: Words, found: Leaderboard) -> str:
     told = "".join(f'<p class="warn" dir="auto">{html.escape(said(language, note))}</p>' for note in found.notes)
     if found.length_effect is not None and found.length_lower is not None and found.length_upper is not None:
         effect = words.length_effect.format(
-            effect=f"{found.length_effect:+.2f}", lower=f"{found.length_lower:+.2f}", upper=f"{found.length_upper:+.2f}"
+            effect=apart(f"{found.length_effect:+.2f}"),
+            lower=apart(f"{found.length_lower:+.2f}"),
+            upper=apart(f"{found.length_upper:+.2f}"),
         )
         told += f'<p class="note">{html.escape(effect)}</p>'
     return (
-        f'<div class="scroll"><table class="figures board"><thead><tr>{heads_html(heads)}</tr></thead>'
+        f'<div class="scroll"><table class="figures board"><thead><tr>{heads_html(heads[:-1])}'
+        f'<th class="wide">{html.escape(heads[-1])}</th></tr></thead>'
         f'<tbody>{rows}</tbody></table></div><p class="note">{counted}</p>{told}'
     )
 
@@ -99,7 +102,7 @@ def rating_html(place: int, one: Rating, low: float, high: float) -> str:
         f"<tr><td>{place}</td><th><bdi>{cell(one.version)}</bdi></th>"
         f'<td><bdi dir="ltr">{one.rating:.0f} ({one.lower:.0f} … {one.upper:.0f})</bdi>{bar}</td>'
         f'<td><bdi dir="ltr">{one.elo:.0f}{elo}</bdi></td>'
-        f"<td>{one.win_share:.0%}</td><td>{one.games}</td></tr>"
+        f'<td>{one.win_share:.0%}</td><td class="wide">{one.games}</td></tr>'
     )
 
 

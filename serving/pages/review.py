@@ -20,11 +20,13 @@ from components.feedback.waiting import Action
 from components.schema import Feedback, Message
 from serving.pages.form import AnswerForm
 from serving.pages.person import allowed
-from serving.pages.said import said
+from serving.pages.said import apart, said
 from serving.pages.shown import answer_html, cell, good, problem
 from serving.pages.site import Site
 from serving.pages.words import Words
 
+COLUMNS = ("", "", "", "", "", "wide")
+"""Of what reviewers did; `wide` is not shown on a phone."""
 Open = dict[str, str]
 """The item in front of the reviewer: `id`, `answer`, and `proposal` where there is one."""
 
@@ -32,14 +34,14 @@ Open = dict[str, str]
 def build(site: Site) -> None:
     """The page's components and what connects them, inside the current route."""
     words, task, store = site.words.review, site.runtime.task, site.runtime.store
-    queue = ReviewQueue(store, task, site.runtime.settings)
+    queue = ReviewQueue(store, task, site.runtime.settings, site.runtime.mirror.add)
     site.header("review")
     gr.HTML(f"<h1>{html.escape(words.title)}</h1><p>{html.escape(words.about)}</p>", elem_classes="page-head")
     with gr.Row(elem_id="begin-row", elem_classes="choices-row"):
         rater, known = site.name_box()
         begin = gr.Button(words.begin, variant="primary", elem_id="begin")
     counts = gr.HTML("", elem_id="counts")
-    said = gr.HTML("", elem_id="said")
+    told = gr.HTML("", elem_id="said")
     current: gr.State = gr.State(None)
     item = gr.HTML(f'<p class="empty">{html.escape(words.name_needed)}</p>', elem_id="item")
     with gr.Column(visible=False, elem_id="looking") as looking:
@@ -56,7 +58,7 @@ def build(site: Site) -> None:
                 proposal = gr.Button(words.use_proposal, visible=False, elem_id="use-proposal")
                 cancel = gr.Button(words.cancel, elem_id="cancel")
     done = gr.HTML("", elem_id="done")
-    shown = [said, current, item, looking, writing, counts, done]
+    shown = [told, current, item, looking, writing, counts, done]
 
     def next_item(reviewer: str, line: str = "") -> tuple[Any, ...]:
         """The next item and how things stand, as values for `shown`."""
@@ -67,8 +69,8 @@ def build(site: Site) -> None:
         except StoreError as error:
             return problem(str(error)), None, "", *(gr.update(visible=False),) * 2, "", ""
         if taken is None:
-            told = words.nothing_for_you if sum(waiting.values()) else words.nothing
-            body, state = f'<p class="empty">{html.escape(told)}</p>', None
+            nobody = words.nothing_for_you if sum(waiting.values()) else words.nothing
+            body, state = f'<p class="empty">{html.escape(nobody)}</p>', None
         else:
             body = item_html(site, taken)
             state = {"id": taken.interaction.id, "answer": taken.interaction.answer, "proposal": taken.proposal or ""}
@@ -98,9 +100,11 @@ def build(site: Site) -> None:
         try:
             await asyncio.to_thread(queue.look, who.name, at["id"], action, right, note)
         except LeaseLost as error:
-            return await asyncio.to_thread(next_item, who.name, problem(words.not_saved.format(reason=error)))
+            why = said(site.words, str(error))
+            return await asyncio.to_thread(next_item, who.name, problem(words.not_saved.format(reason=why)))
         except StoreError as error:
-            return problem(words.not_saved.format(reason=error)), *(gr.skip(),) * (len(shown) - 1)
+            why = said(site.words, str(error))
+            return problem(words.not_saved.format(reason=why)), *(gr.skip(),) * (len(shown) - 1)
         return await asyncio.to_thread(next_item, who.name, good(words.done[action]))
 
     def pressed(action: Action) -> Callable[..., Any]:
@@ -162,8 +166,10 @@ def conversation_html(roles: Any, messages: list[Message]) -> str:
     """What was said before the answer; a single question stands alone."""
     if len(messages) == 1:
         return f'<blockquote dir="auto">{cell(messages[0].content)}</blockquote>'
-    said = [(html.escape(roles[message.role]), cell(message.content)) for message in messages]
-    return "".join(f'<blockquote dir="auto"><span class="note">{by}</span><br>{what}</blockquote>' for by, what in said)
+    turns = [(html.escape(roles[message.role]), cell(message.content)) for message in messages]
+    return "".join(
+        f'<blockquote dir="auto"><span class="note">{by}</span><br>{what}</blockquote>' for by, what in turns
+    )
 
 
 def event_html(site: Site, event: Feedback) -> str:
@@ -193,8 +199,10 @@ def standing(site: Site, queue: ReviewQueue, reviewer: str) -> str:
     if not everybody:
         return f'{parts[0]}<p class="empty">{html.escape(words.no_progress)}</p>'
     heads = (words.reviewer, words.looks, words.corrections, words.in_versions, words.now_right, words.known)
+    escaped = [html.escape(head) for head in heads]
+    escaped[1] += f'<span class="wide"> ({html.escape(words.kinds_of_looks)})</span>'
     parts.append('<div class="scroll"><table class="figures"><thead><tr>')
-    parts.append("".join(f"<th>{html.escape(head)}</th>" for head in heads))
+    parts.append("".join(f'<th class="{kind}">{head}</th>' for kind, head in zip(COLUMNS, escaped, strict=True)))
     parts.append(f"</tr></thead><tbody>{''.join(map(row, everybody))}</tbody></table></div>")
     return "".join(parts) + agreement_html(site.words, queue)
 
@@ -204,26 +212,29 @@ def yours(words: Words, everybody: list[Progress], reviewer: str) -> str:
     own = next((one for one in everybody if one.reviewer == reviewer), None)
     if own is None or not own.in_version:
         return ""
-    said = [
+    lines = [
         words.review.yours.format(count=count, version=words.frame.version.format(version=version))
         for version, count in own.in_version.items()
     ]
     if own.asked_again:
-        said.append(words.review.yours_right.format(right=own.now_right, again=own.asked_again))
-    return good(words.frame.list_comma.join(said) + ".")
+        lines.append(words.review.yours_right.format(right=own.now_right, again=own.asked_again))
+    return good(words.frame.list_comma.join(lines) + ".")
 
 
 def row(one: Progress) -> str:
     """One reviewer."""
     taught = ", ".join(f"{version}: {count}" for version, count in one.in_version.items()) or "–"
+    kinds = f" ({one.accepted} · {one.fixed} · {one.rejected} · {one.skipped})"
     cells = (
-        f"{one.looks + one.skipped} ({one.accepted} · {one.fixed} · {one.rejected} · {one.skipped})",
+        f'{one.looks + one.skipped}<span class="wide">{kinds}</span>',
         str(one.corrections),
-        taught,
+        html.escape(taught),
         f"{one.now_right}/{one.asked_again}" if one.asked_again else "–",
         f"{one.gold_right}/{one.gold_seen}" if one.gold_seen else "–",
     )
-    figures = "".join(f"<td><bdi dir='ltr'>{html.escape(text)}</bdi></td>" for text in cells)
+    figures = "".join(
+        f'<td class="{kind}"><bdi dir="ltr">{text}</bdi></td>' for kind, text in zip(COLUMNS[1:], cells, strict=True)
+    )
     return f"<tr><th><bdi>{cell(one.reviewer)}</bdi></th>{figures}</tr>"
 
 
@@ -233,7 +244,7 @@ def agreement_html(words: Words, queue: ReviewQueue) -> str:
     agreement, estimate = queue.agreement(), queue.estimate()
     agreed = say.no_agreement
     if agreement.pairs:
-        kappa = "–" if agreement.kappa is None else f"{agreement.kappa:.2f}"
+        kappa = "–" if agreement.kappa is None else apart(f"{agreement.kappa:.2f}")
         both = round(agreement.observed * agreement.pairs)
         agreed = say.agreement.format(observed=both, pairs=agreement.pairs, kappa=kappa)
     wrong = say.no_estimate

@@ -18,7 +18,8 @@ def said(words: Words, text: str) -> str:
     code, values = found
     if words.told is sentences.SENTENCES:
         return text
-    return words.told[code].format(**{name: apart(value) for name, value in values.items()})
+    told = {name: said(words, value) if name in sentences.NESTED else value for name, value in values.items()}
+    return words.told[code].format(**{name: apart(value) for name, value in told.items()})
 
 
 def apart(value: str) -> str:

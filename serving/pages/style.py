@@ -164,7 +164,7 @@ table.fields td { font-weight: 600; unicode-bidi: plaintext; }
 .turn header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; margin-bottom: 6px; }
 .turn h3 { margin: 0; font-size: 1rem; }
 .badge { border-radius: 999px; padding: 1px 10px; font-size: .82rem; background: var(--soft);
-  color: var(--body-text-color); }
+  color: var(--body-text-color); display: inline-block; white-space: nowrap; margin-bottom: 3px; }
 .badge.promoted, .badge.first { background: #0d948826; color: var(--good); }
 .badge.refused { background: #b91c1c1f; color: var(--bad); }
 .badge.canary, .badge.open { background: #d9770624; color: var(--warn); }
@@ -175,6 +175,7 @@ table.figures th, table.figures td { border: 0 !important; border-bottom: 1px so
   padding: 4px 8px;
   text-align: start; white-space: nowrap; background: none !important; font-variant-numeric: tabular-nums; }
 table.figures thead th { color: var(--quiet); font-weight: 500; white-space: normal; vertical-align: bottom; }
+.prose table.figures thead th span { color: inherit; }
 table.figures tr > :first-child { padding-inline-start: 0; }
 table.figures tbody th { font-weight: 500; }
 .prose table.figures td.up { color: var(--good) !important; font-weight: 600; }
@@ -231,6 +232,7 @@ table.figures td.words { white-space: normal; min-width: 180px; }
 textarea, input[type=text] { unicode-bidi: plaintext; text-align: start !important; }
 html[dir=rtl] .gradio-container .block[dir=ltr], html[dir=rtl] .gradio-container span[data-testid][dir=ltr] {
   direction: rtl; }
+html[dir=rtl] .token { gap: 8px; }
 html[dir=rtl] #which .icon-wrap { right: auto; left: 12px; }
 html[dir=rtl] .gradio-container textarea[dir=ltr] { direction: inherit; }
 html[dir=rtl] .gradio-container .code textarea { direction: ltr; unicode-bidi: normal; }

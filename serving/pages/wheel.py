@@ -20,6 +20,7 @@ from components.asking import Asked
 from components.feedback.store import StoreError, Turn
 from components.registry import Version
 from components.schema import Comparison
+from components.sentences import say
 from components.stage import StageError
 from serving.access.binding import is_loopback
 from serving.pages import evidence, reports
@@ -27,7 +28,7 @@ from serving.pages.person import allowed, person
 from serving.pages.said import said
 from serving.pages.shown import problem
 from serving.pages.site import Site, page
-from serving.pages.words.shape import Wheel
+from serving.pages.words.shape import Wheel, Words
 
 TURNS = 8
 """So many of the last turns are shown."""
@@ -162,7 +163,7 @@ def next_card(site: Site, versions: dict[str, Version], links: Links) -> str:
         number = site.words.frame.version.format(version=trial.version)
         share = words.canary_share.format(share=f"{trial.share:.0%}")
         body = f'<p class="big">{html.escape(number)}</p><p>{html.escape(share)}</p>'
-        body += f'<p class="note" dir="auto">{html.escape(evidence)}</p>'
+        body += f'<p class="note" dir="auto">{html.escape(said(site.words, evidence))}</p>'
         return card(words.canary, body + (links.of(versions[trial.version]) if trial.version in versions else ""))
     candidate = next((v for v in versions.values() if "candidate" in v.aliases and "champion" not in v.aliases), None)
     if candidate is None:
@@ -261,8 +262,12 @@ def turn_html(site: Site, turn: Turn, versions: dict[str, Version], links: Links
 def changes(site: Site, version: Version) -> str:
     """The verdict: every set before and after, the reasons, and what happened to the version since."""
     words, verdict = site.words.wheel, version.verdict
-    titles = {one.name: one.title for one in site.runtime.task.sets}
-    rows = "".join(change(comparison, titles) for comparison in verdict.comparisons)
+    titles = {own: say(f"set_{own}") for own in ("target", "regression", "replay", "preferences")}
+    titles |= {one.name: one.title for one in site.runtime.task.sets}
+    rows = "".join(
+        change(comparison, said(site.words, titles.get(comparison.set, comparison.set)))
+        for comparison in verdict.comparisons
+    )
     found = ""
     if rows:
         heads = (words.sets, words.examples, words.before, words.after, words.gain)
@@ -270,19 +275,28 @@ def changes(site: Site, version: Version) -> str:
         kinds = ("", "wide", "", "", "")
         found += "".join(f'<th class="{k}">{html.escape(head)}</th>' for k, head in zip(kinds, heads, strict=True))
         found += f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    for title, lines in ((words.reasons, verdict.reasons), (words.history, version.history)):
+    reasons = [html.escape(said(site.words, line)) for line in verdict.reasons]
+    for title, lines in ((words.reasons, reasons), (words.history, [event(site.words, e) for e in version.history])):
         if lines:
-            items = "".join(f'<li dir="auto">{html.escape(said(site.words, line))}</li>' for line in lines)
+            items = "".join(f'<li dir="auto">{line}</li>' for line in lines)
             found += f"<details><summary>{html.escape(title)}</summary><ul>{items}</ul></details>"
     if verdict.simulated_feedback:
         found += f'<p class="note">{html.escape(words.simulated)}</p>'
     return found
 
 
-def change(comparison: Comparison, titles: dict[str, str]) -> str:
+def event(words: Words, line: str) -> str:
+    """A line of a version's history, `TIME UTC: WHAT`, as HTML."""
+    when, between, what = line.partition(" UTC: ")
+    if not between:
+        return html.escape(line)
+    return f'<time dir="ltr">{html.escape(when)} UTC</time>: {html.escape(said(words, what))}'
+
+
+def change(comparison: Comparison, title: str) -> str:
     """One set's row; its gain is coloured where the interval lies on one side of nothing."""
     sure = "up" if comparison.lower > 0 else "down" if comparison.upper < 0 else ""
-    name = html.escape(titles.get(comparison.set, comparison.set))
+    name = html.escape(title)
     gain = f"{comparison.gain:+.3f} ({comparison.lower:+.3f} … {comparison.upper:+.3f})"
     return (
         f'<tr><th><bdi>{name}</bdi></th><td class="wide">{comparison.examples}</td><td>{comparison.champion:.3f}</td>'

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from components import files
-from components.feedback.exchange.line import Line, Place, parsed
+from components.feedback.exchange.line import Line, Place, joined
 from components.schema import FeedbackRow
 
 THUMBS = {"yes": "thumb_up", "no": "thumb_down"}
 
 
 def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
-    """One row for each response to a question.
+    """One row for each response to a question; a person's comment belongs to their correction or thumb.
 
     Raises:
         files.DataError: it is no JSON array.
@@ -45,6 +45,7 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
         if not isinstance(responses, dict):
             yield place, "`responses` must map each question to its responses"
             continue
+        together: list[tuple[Place, dict[str, Any]]] = []
         for question, given in responses.items():
             for which, response in enumerate(given if isinstance(given, list) else [given], 1):
                 where = f"{place}, response {which} to {question!r}"
@@ -55,11 +56,12 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
                 if isinstance(said, str):
                     yield where, said
                 else:
-                    yield parsed(where, {**about, **said, "rater": str(response["user_id"])})
+                    together.append((where, {**about, **said, "rater": str(response["user_id"])}))
+        yield from joined(together)
 
 
 def write(path: Path, rows: Sequence[FeedbackRow]) -> None:
-    """One record an answer, one response an event; comments of thumbs and corrections are responses of their own."""
+    """One record an answer, one response an event that stands; comments are responses of their own."""
     by_answer: defaultdict[str, list[FeedbackRow]] = defaultdict(list)
     for row in rows:
         by_answer[row.interaction_id].append(row)

@@ -19,14 +19,16 @@ from typing import Any
 
 from components import files
 from components.feedback.exchange.argilla import array, messages_of
-from components.feedback.exchange.line import Line, Place, parsed
+from components.feedback.exchange.line import Line, Place, joined
 from components.schema import FeedbackRow
 
 THUMBS = {"right": "thumb_up", "wrong": "thumb_down"}
 
 
 def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
-    """One row for each result of an annotation; cancelled annotations say nothing.
+    """One row for each result of an annotation, where a comment belongs to the correction or thumb beside it.
+
+    Cancelled annotations say nothing.
 
     Raises:
         files.DataError: it is no JSON array.
@@ -54,17 +56,19 @@ def read(path: Path) -> Iterator[tuple[Place, Line | str]]:
             if rater is None:
                 yield where, "an annotation needs `completed_by`"
                 continue
+            together: list[tuple[Place, dict[str, Any]]] = []
             for nth, result in enumerate(_list(annotation.get("result")), 1):
                 said = _said(result)
                 if isinstance(said, str):
                     yield f"{where}, result {nth}", said
                 else:
                     when = {"created_at": annotation["created_at"]} if annotation.get("created_at") else {}
-                    yield parsed(f"{where}, result {nth}", {**about, **said, **when, "rater": rater})
+                    together.append((f"{where}, result {nth}", {**about, **said, **when, "rater": rater}))
+            yield from joined(together)
 
 
 def write(path: Path, rows: Sequence[FeedbackRow]) -> None:
-    """One task an answer, one annotation an event."""
+    """One task an answer, one annotation an event that stands."""
     by_answer: defaultdict[str, list[FeedbackRow]] = defaultdict(list)
     for row in rows:
         by_answer[row.interaction_id].append(row)

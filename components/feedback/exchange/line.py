@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,40 @@ def parsed(place: Place, values: Any) -> tuple[Place, Line | str]:
         return place, Line.model_validate(values, strict=False)
     except (ValidationError, ValueError) as error:
         return place, problem_of(error)
+
+
+def joined(rows: Iterable[tuple[Place, dict[str, Any]]]) -> Iterator[tuple[Place, Line | str]]:
+    """Rows that were given together: a comment beside somebody's correction or thumb is that event's, as it is here.
+
+    Other tools ask for each by itself; what is left over of comments are events of their own.
+    """
+    rows = list(rows)
+    speaks: dict[str, dict[str, Any]] = {}
+    for kind in ("thumb_up", "thumb_down", "correction"):
+        speaks |= {values["rater"]: values for _, values in rows if values["kind"] == kind}
+    kept = []
+    for place, values in rows:
+        event, text = speaks.get(values["rater"]), values.get("comment")
+        if values["kind"] == "comment" and event is not None and "comment" not in event and isinstance(text, str):
+            event["comment"] = text
+        else:
+            kept.append((place, values))
+    yield from (parsed(place, values) for place, values in kept)
+
+
+def standing(rows: Sequence[FeedbackRow]) -> list[FeedbackRow]:
+    """What everybody says now: of one person's thumbs and of their corrections of an answer the last, and each comment.
+
+    Tools that ask each person each question once can hold no more.
+    """
+    last: dict[tuple[str, ...], FeedbackRow] = {}
+    for row in rows:
+        question = "right" if row.kind in ("thumb_up", "thumb_down") else row.kind
+        said = (row.comment or "",) if row.kind == "comment" else ()
+        key = (row.interaction_id, row.rater, question, *said)
+        last.pop(key, None)
+        last[key] = row
+    return list(last.values())
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[Place, Line | str]]:

@@ -87,8 +87,13 @@ def import_file(store: Store, task: Task, path: Path, form: Format) -> Imported:
 
 
 def export_file(store: Store, task: str, path: Path, form: Format, after: int = 0) -> int:
-    """Write a task's feedback events with number > `after` to a file; returns how many."""
-    rows = store.rows(task, after, store.latest_seq(task))
+    """Write a task's feedback events with number > `after` to a file; returns how many.
+
+    Argilla and Label Studio hold what everybody says now (`line.standing`), the others every event.
+    """
+    rows: Sequence[FeedbackRow] = store.rows(task, after, store.latest_seq(task))
+    if form in ("argilla", "label-studio"):
+        rows = line.standing(rows)
     WRITERS[form](path, rows)
     return len(rows)
 
@@ -149,12 +154,14 @@ def _store_valid(
 
 
 def _said_already(store: Store, id: str, row: Line) -> bool:
-    """Did this person say just this of the answer? Other tools' formats do not carry our events' ids."""
-    return any(
-        (event.rater, event.kind, event.correction) == (row.rater, row.kind, row.correction)
-        and row.comment in (None, event.comment)
-        for event in store.feedback_for(id)
-    )
+    """Did this person say just this of the answer? Other tools' formats do not carry our events' ids.
+
+    Nor do they say which of somebody's events a comment belongs to.
+    """
+    own = [event for event in store.feedback_for(id) if event.rater == row.rater]
+    commented = row.comment is None or any(event.comment == row.comment for event in own)
+    said = row.kind == "comment" or any((e.kind, e.correction) == (row.kind, row.correction) for e in own)
+    return said and commented
 
 
 def _wrong(task: Task, row: Line) -> str | None:

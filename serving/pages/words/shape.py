@@ -260,6 +260,7 @@ class Review:
     progress: str
     reviewer: str
     looks: str
+    kinds_of_looks: str
     corrections: str
     in_versions: str
     now_right: str

@@ -13,6 +13,7 @@ from components import config, files, layout, stage
 from components.curation.__main__ import main
 from components.curation.ledger import Ledger
 from components.schema import Dropped, Example, FeedbackRow, Preference
+from components.sentences import say
 from tests.components.curation.conftest import Write, correction, example, sentence
 from tests.components.feedback.conftest import NOW
 
@@ -153,7 +154,7 @@ def test_a_burst_is_quarantined_whole_and_says_why(project: Write, caplog: pytes
     kept = [row.rater for name in ("train", "target") for row in read(name) if row.source == "correction"]
     assert kept == ["ann"] * 30
     quarantined = [row for row in dropped().values() if row.action == "quarantined"]
-    assert {row.reason for row in quarantined} == {"rater mallory said more than 120 things within 60 s"}
+    assert {row.reason for row in quarantined} == {say("burst", rater="mallory", events=120, seconds="60")}
     assert report()["feedback"]["steps"]["suspicion"]["quarantined"] == 130
     assert "130 quarantined: they teach nothing until a person has looked" in caplog.text
 

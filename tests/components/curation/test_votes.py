@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from components import config, files, layout, stage
@@ -13,7 +15,7 @@ from components.feedback.votes import Battle, Choice, Voted
 from components.schema import Message
 from tests.components.curation.conftest import Write, example, sentence
 from tests.components.curation.test_pairs import read
-from tests.components.curation.test_stage import report
+from tests.components.curation.test_stage import dropped, report
 from tests.components.feedback.conftest import Said, Served, said, served
 
 __all__ = ["said", "served"]
@@ -108,3 +110,25 @@ def test_votes_that_are_not_what_the_turn_saw_are_refused(project: Write, served
     other = reference.votes.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(stage.StageError, match=r"turn.snapshots\[0\].votes: .* holds 1 votes.*that turn saw 0000"):
         curated(settings, reference.model_copy(update={"votes": other}))
+
+
+def test_one_voter_gives_at_most_the_share_of_the_pairs_and_the_counts_add_up(
+    project: Write, served: Served, said: Said
+) -> None:
+    settings = project([example("own", sentence(1))], regression_share=0.0, rater_free=5)
+    with Store() as store:
+        for number in range(60):
+            fought = battle(store, 100 + number)
+            voter = "ann" if number % 6 == 0 else "mallory"
+            cast(store, fought.id, voter, "person", side(fought, "ham"), "a")
+        reference = turn(store, served, said, 1)
+    curated(settings, reference)
+    assert Counter(pair.rater for pair in read()) == {"ann": 10, "mallory": 10}
+    pairs = report()["pairs"]
+    assert (pairs["in"], pairs["removed"], pairs["out"]["preferences"]) == (60, 40, 20)
+    assert pairs["steps"]["rater cap"]["dropped"] == 40
+    reasons = {row.reason for row in dropped().values() if row.step == "rater cap"}
+    assert reasons == {"rater mallory gave 50 of 60 pairs; at most 10 may be taught"}
+    trusting = settings.curate.model_copy(update={"trusted_raters": ("mallory",)})
+    curated(settings.model_copy(update={"curate": trusting}), reference)
+    assert Counter(pair.rater for pair in read()) == {"ann": 10, "mallory": 50}

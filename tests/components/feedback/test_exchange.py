@@ -21,7 +21,11 @@ LABEL = Task(name="intake", title="Intake", answer="label", labels=("ham", "spam
 def said_in(store: Store) -> list[tuple[object, ...]]:
     rows = store.rows("intake", 0, store.latest_seq("intake"))
     return sorted(
-        (row.rater, row.kind, row.correction, row.comment, row.answer, row.messages, row.model_version) for row in rows
+        (
+            (row.rater, row.kind, row.correction, row.comment, row.answer, row.messages, row.model_version)
+            for row in rows
+        ),
+        key=str,
     )
 
 
@@ -35,14 +39,38 @@ def test_what_one_store_writes_another_reads_once(form: Format, tmp_path: Path, 
         one.add_all([said("c0", "thumb_down", rater="bob"), said("c0", correction="two\nlines", rater="bob")])
         one.add_feedback(said("c1", "thumb_up", rater="eve@example.org"))
         one.add_feedback(said("c2", "comment", rater="eve@example.org"))
+        one.add_feedback(said("c2", "thumb_down", rater="bob", comment="why not\nshorter?"))
+        one.add_feedback(said("c1", correction="else", rater="zoe", comment="it was asked otherwise"))
         file = tmp_path / "feedback.json"
-        assert export_file(one, "intake", file, form) == 4
+        assert export_file(one, "intake", file, form) == 6
         first, again = (import_file(two, TEXT, file, form) for _ in range(2))
-        assert (first.stored, first.known, first.refused) == (4, 0, [])
-        assert (again.stored, again.known, again.refused) == (0, 4, [])
+        assert (first.stored, first.known, first.refused) == (6, 0, [])
+        assert (again.stored, again.known, again.refused) == (0, 6, [])
         assert said_in(two) == said_in(one)
         back = import_file(one, TEXT, file, form)
-        assert (back.stored, back.known, back.refused) == (0, 4, [])
+        assert (back.stored, back.known, back.refused) == (0, 6, [])
+
+
+@pytest.mark.parametrize("form", ["argilla", "label-studio"])
+def test_what_somebody_no_longer_says_is_not_told_to_tools_that_ask_once(
+    form: Format, tmp_path: Path, served: Served, said: Said
+) -> None:
+    with Store(f"sqlite:///{tmp_path / 'one.db'}") as one, Store(f"sqlite:///{tmp_path / 'two.db'}") as two:
+        one.add_interaction(served("c0"))
+        for kind in ("thumb_up", "thumb_down", "thumb_up"):
+            one.add_feedback(said("c0", kind, rater="bob", comment=f"so {kind}"))
+        one.add_feedback(said("c0", correction="first", rater="bob"))
+        one.add_feedback(said("c0", correction="second", rater="bob"))
+        one.add_feedback(said("c0", "comment", rater="bob", comment="by the way"))
+        file = tmp_path / "feedback.json"
+        assert export_file(one, "intake", file, form) == 3
+        done = import_file(two, TEXT, file, form)
+        now = {(row.kind, row.correction) for row in two.rows("intake", 0, two.latest_seq("intake"))}
+        assert now >= {("thumb_up", None), ("correction", "second")}
+        assert not now & {("thumb_down", None), ("correction", "first")}
+        assert done.refused == []
+        assert import_file(two, TEXT, file, form).stored == 0
+        assert import_file(one, TEXT, file, form).stored == 0
 
 
 def test_every_refused_row_is_named_with_its_line_and_reason_and_the_others_are_stored(

@@ -17,7 +17,7 @@ from components.feedback.progress import progress
 from components.feedback.review import Item, LeaseLost, ReviewQueue, WrongLook
 from components.feedback.statistics import wilson
 from components.feedback.store import Store
-from components.schema import Message
+from components.schema import Feedback, Message
 from components.task import Task
 from tests.components.feedback.conftest import NOW, Said, Served
 
@@ -172,6 +172,25 @@ def test_a_look_is_feedback_like_any_other_once_however_often_it_is_sent(
     assert [one.id for one in one.looks()] == [edited.id, look.id]
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), store.engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM looks"))
+
+
+def test_what_a_look_became_is_told_once_when_it_is_on_disk_and_a_skip_became_nothing(
+    store: Store, answered: Callable[..., None]
+) -> None:
+    told: list[tuple[Feedback, list[Feedback]]] = []
+    settings = config.parse({"task": "mail", "review": {"sample": 1, "two_reviewers": 0, "gold": 0}})
+    one = ReviewQueue(store, MAIL, settings, lambda event: told.append((event, store.feedback_for("c1"))))
+    answered("c1")
+    taken(one, "ann")
+    one.look("ann", "c1", "skip")
+    taken(one, "bob")
+    one.look("bob", "c1", "fix", correction="spam", comment="it sells")
+    one.look("bob", "c1", "fix", correction="spam", comment="it sells")
+    with pytest.raises(WrongLook):
+        one.look("bob", "c1", "fix", correction="eggs")
+    ((event, stored),) = told
+    assert (event.rater, event.kind, event.correction, event.comment) == ("bob", "correction", "spam", "it sells")
+    assert [one.id for one in stored] == [event.id]
 
 
 def test_what_one_skips_another_sees_and_nobody_judges_what_they_said(

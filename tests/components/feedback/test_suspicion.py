@@ -11,6 +11,7 @@ from components.feedback.reputation import reputations
 from components.feedback.suspicion import suspicions
 from components.feedback.unteachable import secret_in, told_to_the_model
 from components.schema import FeedbackRow
+from components.sentences import say
 from components.task import Task
 from tests.components.curation.conftest import correction, sentence
 from tests.components.feedback.conftest import NOW
@@ -41,7 +42,7 @@ def test_many_right_answers_within_a_minute_are_a_burst_and_a_steady_hand_is_non
     steady = [correction(sentence(n), sentence(n + 50), "eve", **later(n)) for n in range(20)]
     own = [correction(sentence(n), sentence(n + 50), "ann", **later(n / 60)) for n in range(30, 50)]
     assert found([*fast, *steady, *own], burst_events=10) == {
-        row.event_id: "rater bob said more than 10 things within 60 s" for row in fast
+        row.event_id: say("burst", rater="bob", events=10, seconds="60") for row in fast
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 
 from components.asking import Asked
 from components.feedback.keys import ApiKey
-from components.feedback.store import Turn
+from components.feedback.store import Store, Turn
+from components.schema import Interaction, Message
 from components.task import Shot, Task, load
 from serving.access.gate import KEY
 from serving.pages import chat, wheel
@@ -20,6 +23,7 @@ from serving.pages.form import AnswerForm
 from serving.pages.person import allowed, person
 from serving.pages.shown import answer_html, presented
 from serving.pages.words import LANGUAGES, words
+from serving.writes import Writes
 
 NOTE = {
     "symptom": "headache", "site": "head", "duration": "2 days", "severity": "mild", "medication": "none",
@@ -146,3 +150,30 @@ def test_the_examples_that_an_answer_was_given_after_are_shown_as_text_and_are_n
     assert "\n" not in shown
     turn = {"role": "assistant", "content": f"knee\n\n<span class='note'>version 1</span>{shown}"}
     assert chat.plain_text(turn) == "knee"
+
+
+def test_what_is_said_on_the_chat_page_is_told_to_the_mirror_once_and_a_refusal_in_the_pages_language(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[str, str]] = []
+    task = load("intake")
+    with Store(f"sqlite:///{tmp_path / 'saqia.db'}") as store:
+        asked = (Message(role="user", content="hm"),)
+        values: dict[str, Any] = {"id": "c1", "created_at": NOW, "task": "intake", "model_version": "1", "answer": "so"}
+        counts = {"prompt_tokens": 1, "completion_tokens": 1, "latency_ms": 5}
+        store.add_interaction(Interaction(messages=asked, finish_reason="stop", **counts, **values))
+        writes = Writes(store, lambda event: told.append((event.kind, event.rater)))
+        site: Any = SimpleNamespace(runtime=SimpleNamespace(task=task, writes=writes), words=words("ar"))
+
+        async def said() -> list[str]:
+            answered = {"id": "c1"}
+            return [
+                await chat.say(site, answered, "ann", thumb="down"),
+                await chat.say(site, answered, "ann", thumb="down"),
+                await chat.say(site, answered, "ben", correction=json.dumps(NOTE)),
+                await chat.say(site, answered, "ben", correction=" "),
+            ]
+
+        lines = asyncio.run(said())
+    assert told == [("thumb_down", "ann"), ("correction", "ben")]
+    assert words("ar").told["empty"] in lines[-1]

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from components.canary import Outcome, decide
+from components.config import CanarySettings
 from components.sentences import say
+from serving.pages import wheel
 from serving.pages.language import chosen, preferred, split
 from serving.pages.said import said
 from serving.pages.words import LANGUAGES, words
@@ -87,3 +90,27 @@ def test_what_components_say_is_said_in_the_language_of_the_page_and_other_texts
     assert said(words("en"), text) == text
     assert said(words("ar"), text) == "تناقض الرأي \u20667\u2069 عن السؤال نفسه بقلم \u2068ann\u2069، وهو موثوق"
     assert said(words("ar"), "what somebody wrote") == "what somebody wrote"
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_pages_language_too_and_a_tasks_own_title_stays() -> None:
+    canary = Outcome(40, 2), Outcome(60, 9)
+    why = decide(*canary, CanarySettings(answers=500)).why
+    line = said(words("ar"), say("promoted", by=say("by_canary", why=why)))
+    assert not latin(line), line
+    assert "\u20665.0%\u2069" in line, "figures keep their own direction"
+    quality = say("partly_valid", word=say("good"), share="93%")
+    title = say("quality_exact", mean="0.96", set=say("set_target"), word=quality)
+    assert not latin(said(words("ar"), title))
+    assert "Ward B" in said(words("ar"), say("quality_exact", mean="0.96", set="Ward B", word=quality))
+
+
+def test_what_happened_to_a_version_is_told_in_the_pages_language_with_its_time() -> None:
+    line = wheel.event(words("ar"), "2026-01-31 12:00:00 UTC: " + say("promoted", by=say("by_verdict")))
+    assert line.startswith('<time dir="ltr">2026-01-31 12:00:00 UTC</time>: ')
+    assert not latin(line.split("</time>")[1])
+    assert wheel.event(words("ar"), "<b>told</b>") == "&lt;b&gt;told&lt;/b&gt;"
+
+
+def latin(text: str) -> set[str]:
+    """Letters of English in a text."""
+    return {letter for letter in text if letter in string.ascii_letters}
