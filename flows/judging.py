@@ -15,7 +15,7 @@ from components.files import read_rows, write_text
 from components.llm import judge as judges
 from components.llm.client import Client
 from components.llm.comparisons import Judged, compare
-from components.schema import Example, Message, Preference
+from components.schema import Example, Message
 from components.stage import StageError
 from components.task import Task
 
@@ -64,12 +64,14 @@ def judge(
         The account, the file, and how many pairs are new in it.
 
     Raises:
-        StageError: there is nobody to judge, nothing to ask, or an endpoint failed.
+        StageError: there is nobody to judge, nothing to ask, an endpoint failed, or the file cannot be added to.
     """
     os.chdir(root)
     settings = config.parse(task.parameters(name))
     described, wanted = task.load(settings.task), settings.judge
     rows = prompts(described, settings)[: wanted.prompts]
+    path = layout.task_folder(described.name) / "preferences.jsonl"
+    there = _known(path)
     with ExitStack() as clients:
         answering = opened(clients, wanted.answers, described, wanted, places)
         prefer, rater = who_judges(described, wanted, places, clients)
@@ -77,8 +79,12 @@ def judge(
         ask = _answerer(answering, wanted, settings.seed)
         for judged in compare(described, rows, ask, prefer, rater, answering.model, wanted.parallel):
             tell(judged, len(rows))
-    path = layout.task_folder(described.name) / "preferences.jsonl"
-    return judged, path, _add(path, judged.pairs)
+    new = [pair for pair in judged.pairs if pair.id not in there]
+    if new:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        begun = before if not before or before.endswith("\n") else before + "\n"
+        write_text(path, begun + "".join(pair.model_dump_json() + "\n" for pair in new))
+    return judged, path, len(new)
 
 
 def opened(
@@ -144,18 +150,21 @@ def _principles(described: Task) -> str:
         ) from None
 
 
-def _add(path: Path, pairs: Sequence[Preference]) -> int:
-    """Append the pairs that are not in the file yet, whatever form its other rows have; how many those are."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    if before.lstrip().startswith("["):
+def _known(path: Path) -> set[str]:
+    """Ids of the pairs that a file holds, whatever form its rows have.
+
+    Raises:
+        StageError: it is no JSON lines, so nothing can be added to it: to be said before an hour of judging, not after.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if text.lstrip().startswith("["):
         raise StageError(f"{path} is one JSON array and cannot be added to: make it JSON lines")
     there = set()
-    for line in before.splitlines():
-        value = json.loads(line) if line.strip() else None
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            value = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            raise StageError(f"{path}, line {number} is no JSON ({error.msg}): mend or delete it") from None
         if isinstance(value, dict):
-            there.add(value.get("id"))
-    new = [pair for pair in pairs if pair.id not in there]
-    if new:
-        begun = before if not before or before.endswith("\n") else before + "\n"
-        write_text(path, begun + "".join(pair.model_dump_json() + "\n" for pair in new))
-    return len(new)
+            there.add(str(value.get("id")))
+    return there

@@ -41,7 +41,8 @@ class RewardModelSettings(Section):
     steps: int = Field(200, ge=1)
     batch_size: int = Field(16, ge=1)
     """Pairs."""
-    lr: float = Field(1e-3, gt=0, le=1)
+    lr: float | None = Field(None, gt=0, le=1)
+    """None: a third of what suits the method and the base's width (see `train.lr`)."""
     warmup: float = Field(0.05, ge=0, lt=1)
 
 
@@ -59,7 +60,8 @@ class RLSettings(Section):
     """Passes over the answers of a round."""
     minibatches: int = Field(2, ge=1)
     """Parts of a pass, each one step of the optimizer."""
-    lr: float = Field(1e-3, gt=0, le=1)
+    lr: float | None = Field(None, gt=0, le=1)
+    """None: a third of what suits the method and the base's width (see `train.lr`)."""
     warmup: float = Field(0.05, ge=0, lt=1)
     clip: float = Field(0.2, gt=0, lt=1)
     """The probability ratio to the sampling policy counts only within 1 ± clip."""

@@ -85,9 +85,12 @@ class PreferenceSettings(Section):
     """dpo, kto: how much a nat away from the reference weighs, so that a smaller one moves further from it.
     orpo: the weight of the odds ratio beside the likelihood (λ in its paper)."""
     steps: int = Field(300, ge=1)
-    lr: float = Field(1e-3, gt=0, le=1)
+    lr: float | None = Field(None, gt=0, le=1)
+    """None: a third of what suits the method and the base's width (see `train.lr`)."""
     anchor: float = Field(1.0, ge=0)
     """Weight of train.jsonl's right answers, taught in the same step: what keeps old answers right. 0: pairs only."""
+    likelihood: float = Field(0.0, ge=0)
+    """dpo, kto: weight of the chosen answers' own likelihood, which a comparison alone may let fall. 0: none."""
 
 
 class TrainSettings(Section):

@@ -15,6 +15,7 @@ from typing import Literal
 
 from components.llm.client import Client
 from components.schema import Message
+from components.stage import StageError
 from components.task import Task, own_judge
 
 Choice = Literal["first", "second", "neither"]
@@ -35,13 +36,18 @@ def of_task(task: Task) -> Judge | None:
 
     Raises:
         TaskError: the file cannot be imported, or defines no such function.
+        StageError: by the judge: the function failed.
     """
     function = own_judge(task.name)
     if function is None:
         return None
 
     def judge(prompt: Sequence[Message], first: str, second: str) -> Choice:
-        said = function(tuple(prompt), first, second)
+        try:
+            said = function(tuple(prompt), first, second)
+        except Exception as error:
+            where = f"tasks/{task.name}/judge.py on the prompt {prompt[-1].content[:60]!r}"
+            raise StageError(f"{where}: {type(error).__name__}: {error}") from error
         return said if said in ("first", "second") else "neither"  # type: ignore[return-value]
 
     return judge

@@ -57,11 +57,14 @@ def learning_rate(wanted: config.TrainSettings, model: torch.nn.Module) -> float
     (Schulman et al. 2025, LoRA Without Regret, https://thinkingmachines.ai/blog/lora/): 0.003 for an adapter
     at width 128, 0.0004 at 1,536, 0.0002 at 4,096.
     """
-    if wanted.lr is not None:
-        return wanted.lr
+    return wanted.lr if wanted.lr is not None else suitable_rate(wanted.method, model)
+
+
+def suitable_rate(method: str, model: torch.nn.Module, share: float = 1.0) -> float:
+    """What suits the method and the width of the model; `share` of it for objectives that must tread more softly."""
     described: Any = model.config
     width = int(getattr(described.get_text_config(), "hidden_size", WIDTH))
-    return float(f"{RATES[wanted.method] * (WIDTH / width) ** WIDTH_EXPONENT:.3g}")
+    return float(f"{share * RATES[method] * (WIDTH / width) ** WIDTH_EXPONENT:.3g}")
 
 
 def checkpoint_activations(model: torch.nn.Module, wanted: bool) -> None:

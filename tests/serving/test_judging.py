@@ -67,6 +67,24 @@ def test_a_task_s_own_judge_takes_the_model_s_place_and_its_pairs_are_added_once
     assert "dropped as inconsistent: 0 (0%)" in said
 
 
+def test_what_a_judge_cannot_do_is_said_in_one_line_and_before_anything_is_asked(project: Path) -> None:
+    asked: list[int] = []
+
+    def refused(said: str) -> None:
+        with pytest.raises(StageError, match=said):
+            judge(project, config.places(), None, lambda *_: asked.append(1))
+
+    file = project / "tasks/intake/preferences.jsonl"
+    file.write_text('{"id": "a"}\n{oops\n')
+    refused(r"preferences\.jsonl, line 2 is no JSON .*: mend or delete it")
+    file.write_text("[]")
+    refused("one JSON array and cannot be added to")
+    assert not asked
+    file.unlink()
+    (project / "tasks/intake/judge.py").write_text("def prefer(prompt, first, second):\n    return 1 / 0\n")
+    refused(r"tasks/intake/judge\.py on the prompt 'ache \d': ZeroDivisionError: division by zero")
+
+
 def test_a_biased_judge_votes_in_the_arena_on_new_prompts_and_its_votes_do_not_count(
     project: Path, live: Live, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from components.training.batches import by_length
 from components.training.classifier import Classifier
 from components.training.heldout import kept_out
 from components.training.lesson import Given, Lesson, Objective, policy
+from components.training.methods import suitable_rate
 from components.training.mixture import mixed
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 SEARCHED = (0.05, 20.0)
 """Temperatures among which the best is looked for."""
+SHARES = {"lora": 1 / 3, "qlora": 1 / 3, "full": 10 / 3, "freeze": 10 / 3}
+"""Of the rate that answers are taught with. One label a row is a coarse signal: at a language model's rate an adapter
+jumps to and fro between the labels, while whole weights hardly move in the steps that some thousand labels allow."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def prepare(given: Given) -> Lesson[Rows]:
         rows=len(examples),
         prompts=examples,
         steps=wanted.steps,
-        lr=wanted.lr,
+        lr=wanted.lr or suitable_rate(wanted.method, head, SHARES[wanted.method]),
         batch=_batches(rows, size, settings.seed),
         loss=_loss,
         size=size,

@@ -41,6 +41,13 @@ def reference_point(mismatched: torch.Tensor, at_mismatched: torch.Tensor) -> to
     return (mismatched - at_mismatched).mean().clamp(min=0).detach()
 
 
+def likelihood(chosen: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """−log π(c)/|c|, mean over the pairs: the second part of eq. 2 of Pang et al. 2024 (Iterative Reasoning Preference
+    Optimization, https://arxiv.org/abs/2404.19733). A comparison is as content when both answers become less likely, so
+    long as the rejected one does faster; this is not."""
+    return -(chosen / tokens).mean()
+
+
 def orpo(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
     """−log σ(log odds(c)/odds(r)), eq. 7 of Hong et al. 2024 (https://arxiv.org/abs/2403.07691), where odds = p/(1 − p)
     and log p is the mean log-probability of an answer's tokens."""

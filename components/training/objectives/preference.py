@@ -22,6 +22,7 @@ from components.training.batches import Batches, Encoded, encode
 from components.training.completion import answer_logprobs, completion_loss, head_is_separable
 from components.training.heldout import kept_out
 from components.training.lesson import Given, Lesson, Objective
+from components.training.methods import suitable_rate
 from components.training.mixture import mixed
 from components.training.objectives import losses
 from components.training.pairs import (
@@ -39,6 +40,9 @@ Measure = Callable[[Sequence[Encoded]], np.ndarray]
 """Rows → log π of their answers and how many tokens these have, by the model as it stands then; see `logprobs`."""
 CURVES = ("preference_loss", "reward_chosen", "reward_rejected", "reward_accuracy")
 """Rewards are implicit: β·log π/π_ref. The accuracy is the share of the batch's pairs whose chosen answer has more."""
+
+SHARE = 1 / 3
+"""Of the rate that right answers are taught with: a comparison says less of the tokens that make the difference."""
 
 
 def inputs(settings: config.Settings) -> tuple[Path, ...]:
@@ -93,7 +97,7 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         rows=len(pairs),
         prompts=[as_example(pair, pair.chosen) for pair in pairs],
         steps=wanted.preference.steps,
-        lr=wanted.preference.lr,
+        lr=wanted.preference.lr or suitable_rate(wanted.method, given.model, SHARE),
         batch=batches.step,
         loss=partial(loss, wanted=wanted, fast=fast),
         size=batches.size,
@@ -138,21 +142,22 @@ def of_pairs(
         sums, counts, reference: (2n,), chosen answers before rejected ones: log π in nats, tokens, log π_ref.
         point: kto's z₀.
     """
-    beta = wanted.preference.beta
+    beta, likelihood = wanted.preference.beta, wanted.preference.likelihood
     chosen, rejected = sums.chunk(2)
+    n_chosen, n_rejected = counts.chunk(2)
     match wanted.objective:
         case "kto":
             assert point is not None
             desirable = torch.arange(len(sums), device=sums.device) < len(chosen)
-            return losses.kto(sums - reference, desirable, point, beta).mean()
+            compared = losses.kto(sums - reference, desirable, point, beta).mean()
         case "orpo":
-            n_chosen, n_rejected = counts.chunk(2)
             # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
             nll = -chosen.sum() / n_chosen.sum()
             return nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
         case _:
             at_chosen, at_rejected = reference.chunk(2)
-            return losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
+            compared = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
+    return compared + likelihood * losses.likelihood(chosen, n_chosen) if likelihood else compared
 
 
 class Watching:

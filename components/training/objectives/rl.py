@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from components.stage import StageError
 from components.training.batches import collate, encode
 from components.training.completion import head_is_separable
 from components.training.lesson import Given, Lesson, Objective, Session
+from components.training.methods import suitable_rate
 from components.training.rl import reward_model, rounds
 from components.training.rl.algorithm import Algorithm
 from components.training.rl.groups import GRPO, RLOO
@@ -24,10 +25,9 @@ from components.training.rl.heldout import HeldOut
 from components.training.rl.ppo import PPO
 from components.training.rl.rewards import chosen, worth
 
-if TYPE_CHECKING:
-    pass
-
 Name = Literal["ppo", "grpo", "rloo"]
+SHARE = 1 / 3
+"""Of the rate that right answers are taught with: a reward is a guess about few sampled answers."""
 
 
 def inputs(settings: config.Settings) -> tuple[Path, ...]:
@@ -59,6 +59,7 @@ def prepare(given: Given) -> Lesson[Any]:
             f"train.lora.dropout = {settings.train.lora.dropout}: objective {name} compares probabilities before and "
             "after a step, which dropout would change both; set it to 0"
         )
+    wanted = wanted.model_copy(update={"lr": wanted.lr or suitable_rate(settings.train.method, given.model, SHARE)})
     curated = layout.curated(settings.task)
     examples = read_rows(curated / "train.jsonl", Example)
     encoded = encode(given.tokenizer, examples, settings.model.context)

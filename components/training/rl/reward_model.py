@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 ROWS = 64
 """Answers that are looked at together when they are scored."""
+SHARE = 1 / 3
+"""Of the rate that right answers are taught with."""
 
 
 class RewardModel(torch.nn.Module):
@@ -162,7 +164,7 @@ def _train(
 
     history = loop.fit(
         model,
-        optimizers.adamw(model, wanted.lr),
+        optimizers.adamw(model, wanted.lr or methods.suitable_rate(settings.train.method, model.model, SHARE)),
         loop.Plan(
             section="train.reward_model",
             steps=wanted.steps,

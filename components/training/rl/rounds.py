@@ -97,6 +97,7 @@ def _fit(
     state: dict[str, Any] | None,
 ) -> History:
     wanted = plan.settings
+    assert wanted.lr is not None, "the objective says which rate suits the method and the model"
     optimizers = adamw(learner.model, wanted.lr)
     if learner.value is not None:
         optimizers += adamw(learner.value, wanted.value_lr)

@@ -10,16 +10,21 @@ import pytest
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from components import golden, layout
+from components import golden, layout, task
 from components.chat import end_of_turn_id
 from components.evaluation.generation import load_merged
+from components.files import write_rows
 from components.models import load_model, load_tokenizer
 from components.stage import StageError
+from components.training import objectives
 from components.training.__main__ import main
+from components.training.classifier import Classifier
+from components.training.lesson import Given
 from components.training.methods import learning_rate, prepare_model
 from serving.engine.openvino_engine import OpenVinoEngine
 from serving.engine.torch_engine import TorchEngine
-from tests.components.training.conftest import settings
+from tests.components.training.conftest import NUMBERS, rows, settings
+from tests.components.training.test_preference import pairs
 
 VERSION = layout.adapter("toy")
 
@@ -99,3 +104,28 @@ def test_without_a_rate_each_method_has_its_own_and_a_wider_model_a_smaller_one(
     assert 1e-4 < rate("lora", 4096) < 3e-4
     assert 1e-5 < rate("full", 4096) < 3e-5
     assert learning_rate(settings(lr=0.5).train, model) == 0.5
+
+
+def test_an_objective_has_its_own_share_of_the_methods_rate_unless_one_is_named(toy: Path) -> None:
+    write_rows(layout.curated("toy") / "preferences.jsonl", pairs(0, 8))
+    write_rows(layout.curated("toy") / "preferences_heldout.jsonl", [])
+    write_rows(layout.curated("toy") / "replay.jsonl", rows(count=4))
+    described = task.load("toy").model_copy(update={"answer": "label"})
+
+    def rate(**how: Any) -> float:
+        wanted = settings(**how)
+        objective = objectives.find(wanted.train.objective)
+        model: Any = load_model(layout.BASE, dtype="float32")
+        taught = Classifier(model, NUMBERS) if wanted.train.objective == "classify" else model
+        lesson = objective.prepare(Given(wanted, described, load_tokenizer(layout.BASE), taught, False))
+        return lesson.lr or learning_rate(wanted.train, model)
+
+    for method in ("lora", "full"):
+        answers = rate(objective="sft", method=method)
+        assert rate(objective="dpo", method=method) == pytest.approx(answers / 3, rel=0.01)
+        assert rate(objective="grpo", method=method) == pytest.approx(answers / 3, rel=0.01)
+    assert rate(objective="classify", method="lora") < rate(objective="sft", method="lora")
+    assert rate(objective="classify", method="full") > rate(objective="sft", method="full")
+    assert rate(objective="dpo", preference={"lr": 0.2}) == 0.2
+    assert rate(objective="grpo", rl={"lr": 0.2}) == 0.2
+    assert rate(objective="classify", lr=0.2) == 0.2

@@ -14,6 +14,7 @@ import torch
 from components import config, layout
 from components.models import load_model, load_tokenizer
 from components.training.batches import Batch
+from components.training.completion import answer_logprobs
 from components.training.objectives import losses
 from components.training.objectives.preference import loss
 from components.training.pairs import PairBatch, PairBatches, encode_pairs, logprobs, mismatched, share_pairs
@@ -44,8 +45,8 @@ def world(toy: Path) -> SimpleNamespace:
     return SimpleNamespace(tokenizer=tokenizer, reference=reference, policy=policy, batch=batch)
 
 
-def wanted(objective: str) -> config.TrainSettings:
-    return settings(objective=objective, preference={"beta": BETA}).train
+def wanted(objective: str, likelihood: float = 0.0) -> config.TrainSettings:
+    return settings(objective=objective, preference={"beta": BETA, "likelihood": likelihood}).train
 
 
 def padded(batch: Batch, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -113,13 +114,24 @@ def test_orpo() -> None:
     assert torch.isfinite(losses.orpo(torch.zeros(1), torch.tensor([-1.0]))).all(), "a certain answer"
 
 
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_the_chosen_answers_own_likelihood_counts_beside_the_comparison(objective: str, world: SimpleNamespace) -> None:
+    alone, _, _ = loss(world.policy, world.batch, wanted(objective), fast=True)
+    both, _, curves = loss(world.policy, world.batch, wanted(objective, 0.7), fast=True)
+    answers = world.batch.answers
+    sums, counts = answer_logprobs(world.policy, answers)
+    own = [-float(total) / float(tokens) for total, tokens in zip(sums[:6], counts[:6], strict=True)]
+    assert float(both) == pytest.approx(float(alone) + 0.7 * sum(own) / 6, rel=1e-5)
+    assert float(curves[0]) == pytest.approx(float(both), rel=1e-5)
+
+
 def test_the_parts_of_a_batch_are_the_batch(world: SimpleNamespace) -> None:
     whole = PairBatch(world.batch.answers, world.batch.reference, None, 0.0)
-    expected = loss(world.policy, whole, wanted("dpo"), fast=True)
+    expected = loss(world.policy, whole, wanted("dpo", 0.5), fast=True)
     found = []
     for rank in range(2):
         part, weight = share_pairs(whole, rank, 2)
-        mean, tokens, curves = loss(world.policy, part, wanted("dpo"), fast=True)
+        mean, tokens, curves = loss(world.policy, part, wanted("dpo", 0.5), fast=True)
         found.append((mean * weight, tokens, curves * weight))
     assert float(sum(f[0] for f in found)) == pytest.approx(float(expected[0]), rel=1e-5)
     assert sum(f[1] for f in found) == expected[1]
