@@ -47,6 +47,8 @@ def account(judged: Judged, path: Path, new: int) -> list[str]:
         lines.append(
             f"agreement with the truth: {judged.agreement:.0%} of {judged.known} pairs whose better answer is known"
         )
+    if judged.alike > judged.asked / 2:
+        lines.append("most answers were the same twice: raise judge.temperature in params.yaml to compare more of them")
     if judged.compared and judged.inconsistent == judged.compared:
         lines.append("every verdict changed with the order of the answers: this judge cannot judge; name another")
     return lines

@@ -81,15 +81,16 @@ TAUGHT_ALONE = frozenset({"kto", "ppo", "grpo", "rloo"})
 class PreferenceSettings(Section):
     """How `dpo`, `kto` and `orpo` learn from pairs; batch size, warm-up and method are those of `train`."""
 
-    beta: float = Field(0.1, gt=0)
+    beta: float | None = Field(None, gt=0)
     """dpo, kto: how much a nat away from the reference weighs, so that a smaller one moves further from it.
-    orpo: the weight of the odds ratio beside the likelihood (λ in its paper)."""
-    steps: int = Field(300, ge=1)
+    orpo: the weight of the odds ratio beside the likelihood (λ in its paper). None: 1 for dpo, 0.1 for the others."""
+    steps: int = Field(150, ge=1)
     lr: float | None = Field(None, gt=0, le=1)
     """None: a third of what suits the method and the base's width (see `train.lr`)."""
-    anchor: float = Field(1.0, ge=0)
-    """Weight of train.jsonl's right answers, taught in the same step: what keeps old answers right. 0: pairs only."""
-    likelihood: float = Field(0.0, ge=0)
+    anchor: float = Field(5.0, ge=0)
+    """Weight of train.jsonl's right answers, taught in the same step: what keeps old answers right. Theirs is a mean
+    over tokens, a comparison is of sums over answers: at 1 it hardly counts. 0: pairs only."""
+    likelihood: float = Field(1.0, ge=0)
     """dpo, kto: weight of the chosen answers' own likelihood, which a comparison alone may let fall. 0: none."""
 
 

@@ -13,6 +13,7 @@ from components import config
 from components.feedback.battles import battles
 from components.feedback.store import Store
 from components.files import read_rows, write_rows
+from components.llm.comparisons import Judged
 from components.schema import Example, Message, Preference
 from components.stage import StageError
 from flows.judging import account, judge
@@ -83,6 +84,11 @@ def test_what_a_judge_cannot_do_is_said_in_one_line_and_before_anything_is_asked
     file.unlink()
     (project / "tasks/intake/judge.py").write_text("def prefer(prompt, first, second):\n    return 1 / 0\n")
     refused(r"tasks/intake/judge\.py on the prompt 'ache \d': ZeroDivisionError: division by zero")
+
+
+def test_the_account_says_what_to_do_where_hardly_two_answers_differed() -> None:
+    said = [account(Judged(alike=alike, undecided=4 - alike), Path("pairs"), 0) for alike in (1, 3)]
+    assert ["raise judge.temperature" in "\n".join(lines) for lines in said] == [False, True]
 
 
 def test_a_biased_judge_votes_in_the_arena_on_new_prompts_and_its_votes_do_not_count(
