@@ -83,7 +83,7 @@ def worker(clone: Path, pool: str, api: str) -> Iterator[subprocess.Popen[bytes]
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith(("SAQIA_", "PREFECT_"))},
             "PYTHONPATH": str(ROOT),
-            "PREFECT_WORKER_HEARTBEAT_SECONDS": "1",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "3",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         },
         stdout=(clone.parent / "worker.log").open("a"),

@@ -147,7 +147,7 @@ def test_what_is_broken_before_a_turn_is_one_line_of_its_state(
     match fault:
         case "params":
             file = installed / "params.yaml"
-            file.write_text(file.read_text().replace("  lr: null", "  lr: 5"))
+            file.write_text(file.read_text().replace("  lr: null", "  lr: 5", 1))
         case "task":
             shutil.rmtree(installed / "tasks" / "intake")
         case "store":
