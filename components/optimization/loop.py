@@ -21,7 +21,7 @@ import numpy as np
 from components.files import replacing
 from components.optimization import replicas
 from components.optimization.checkpoints import Checkpoints
-from components.optimization.memory import peak_megabytes
+from components.optimization.memory import keep_freed, peak_megabytes
 from components.optimization.optimizers import rate, set_rate
 from components.optimization.progress import Progress
 from components.optimization.watch import Watch
@@ -129,6 +129,7 @@ def fit(
             f"the processes of this training find different checkpoints in {checkpoints.folder}: set SAQIA_SHARED to a "
             "folder that all its machines share"
         )
+    keep_freed(model)
     room = sum(parameter.numel() for parameter in trainable(model).values()) + 2 + len(plan.curves)
     with replicas.forked(plan.replicas, room):
         return _fit(model, optimizers, plan, checkpoints, state)
