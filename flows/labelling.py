@@ -140,8 +140,8 @@ def lines(account: Account, name: str) -> list[str]:
     said += [f"left for another run (--limit): {account.later}"] if account.later else []
     if not done.prompts:
         return [*said, "nothing was asked"]
-    said.append(f"asked: {done.prompts}, with {done.requests} requests (what was answered before is not asked again)")
-    said.append(f"accepted: {len(done.rows)}, added to {account.rows}")
+    said.append(f"asked: {done.prompts}; requests: {done.requests} (what was answered before is not asked again)")
+    said.append(f"accepted: {len(done.rows)}" + (f", added to {account.rows}" if done.rows else ""))
     if done.unanswered:
         said.append(f"refused: {len(done.unanswered)}, each with what was answered in {account.refused}")
         why = Counter(" ".join(row.reason.split()) for row in done.unanswered).most_common()

@@ -99,7 +99,7 @@ def test_valid_answers_become_rows_beside_the_people_s_and_refused_ones_are_writ
         "prompts: 4; not understood: 0",
         "named more than once in the file: 1",
         "answered already by rows of tasks/mail/examples.jsonl: 1",
-        "asked: 3, with 3 requests",
+        "asked: 3; requests: 3 (what was answered before is not asked again)",
         "accepted: 2, added to tasks/mail/examples.jsonl",
         "  1: 'who?' is none of the labels ham, spam",
         "next: saqia run mail",
