@@ -122,7 +122,7 @@ def teacher(
         answered: list[Answered] = []
         requests = 0
         for number in range(wanted.samples):  # a request each: not every server knows `n`
-            drawn = parameters | {"seed": seed + number}
+            drawn = parameters | ({"seed": seed + number} if wanted.temperature else {})
             key = _key(client, asked, drawn)
             known = memory.of(key)
             if known is None:

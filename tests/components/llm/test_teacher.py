@@ -71,8 +71,9 @@ def test_a_valid_answer_is_a_row_that_says_who_answered_and_when(endpoint: Endpo
         {"role": "system", "content": "Answer ham or spam."},
         {"role": "user", "content": "one"},
     ]
-    assert (endpoint.requests[0]["temperature"], endpoint.requests[0]["seed"]) == (0.0, 5)
-    assert "response_format" not in endpoint.requests[0]
+    assert set(endpoint.requests[0]) == {"model", "messages", "temperature"}, (
+        "what some servers refuse is not sent idly"
+    )
 
 
 def test_a_json_answer_is_held_to_the_schema_in_strict_form_and_kept_in_one_form(endpoint: Endpoint) -> None:
