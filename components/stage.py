@@ -34,10 +34,14 @@ def write_not_used(folder: Path, base: str) -> None:
     logging.getLogger(__name__).info("model.base is %s: nothing to build here", base)
 
 
+OF_NO_STAGE = frozenset({"improve", "judge", "review", "serving", "teacher"})
+"""Sections of params.yaml that commands, flows and the service read, and no stage."""
+
+
 def not_applied(settings: config.Settings) -> str | None:
     """What the task asks for and params.yaml does not hold, in words. Flows write it there, in a folder of their own; a
     stage cannot apply it by itself, since DVC tracks params.yaml and would take the result for that of other values."""
-    wanted = config.parse(parameters(settings.task)).model_dump()
+    wanted = config.parse(parameters(settings.task)).model_dump(exclude=set(OF_NO_STAGE))
     keys = list(_different(wanted, settings.model_dump()))
     if not keys:
         return None
