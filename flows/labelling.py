@@ -90,28 +90,27 @@ def label(
     settings = config.parse(task.parameters(name))
     described, wanted = task.load(name), settings.teacher
     check(described, wanted)
-    path = layout.task_folder(name) / "examples.jsonl"
-    there = read_rows(path, Example) if path.exists() else []
-    answered = {_own(described, row.prompt) for row in there}
+    path, kept = layout.task_folder(name) / "examples.jsonl", places.home / "label" / name
     found = prompts.read(file, column)
     asked = list(dict.fromkeys(_own(described, prompt) for prompt in found.prompts))
-    new = [prompt for prompt in asked if prompt not in answered]
-    told, shown = _instruction(described), _shots(described, settings, there)
-    kept = places.home / "label" / name
-    account = Account(
-        found=found,
-        already=len(asked) - len(new),
-        later=max(0, len(new) - limit) if limit is not None else 0,
-        told=bool(told or described.system or shown),
-        people=sum(row.source != "teacher" for row in there),
-        rows=path,
-        refused=kept / "refused.jsonl",
-    )
-    new = new[:limit]
     with (
-        Memory(kept / "answers.jsonl") as memory,
+        Memory(kept / "answers.jsonl") as memory,  # before the rows are read: nobody else may be adding some
         Client(wanted.base_url, wanted.model, wanted.key_env, wanted.timeout_seconds) as client,
     ):
+        there = read_rows(path, Example) if path.exists() else []
+        answered = {_own(described, row.prompt) for row in there}
+        new = [prompt for prompt in asked if prompt not in answered]
+        told, shown = _instruction(described), _shots(described, settings, there)
+        account = Account(
+            found=found,
+            already=len(asked) - len(new),
+            later=max(0, len(new) - limit) if limit is not None else 0,
+            told=bool(told or described.system or shown),
+            people=sum(row.source != "teacher" for row in there),
+            rows=path,
+            refused=kept / "refused.jsonl",
+        )
+        new = new[:limit]
         ask = teaches(described, client, wanted, memory, told, shown, settings.seed)
         try:
             for account.labelled in labelled(new, ask, wanted.parallel):

@@ -41,7 +41,7 @@ class Choice:
     text: str
     """Empty where the model said nothing."""
     finish: str | None
-    """Why it ended: `stop`, `length`, `content_filter`, ….; None where the server does not say."""
+    """Why it ended: `stop`, `length`, `content_filter`, …; None where the server does not say."""
     refusal: str | None = None
     """In what words the model declined, where the server tells that apart."""
 
