@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from components.examples.similarity import NEAR, Neighbours, clusters, question_key, shingles
+from components.examples.similarity import NEAR, Neighbours, asked, clusters, question_key, shingles
 from components.schema import Dropped, Example
 from components.stage import StageError
 from components.task import Task
@@ -30,9 +30,8 @@ def split(
     Raises:
         StageError: fewer than two distinct rows of people are usable.
     """
-    all_usable, dropped = _usable(task, rows)
-    usable = [row for row in all_usable if row.source != "teacher"]
-    of_teacher = [row for row in all_usable if row.source == "teacher"]
+    usable, dropped = _usable(task, [row for row in rows if row.source != "teacher"])
+    of_teacher, unusable = _usable(task, [row for row in rows if row.source == "teacher"])
     roots = clusters([row.question for row in usable])
     by_cluster: defaultdict[int, list[Example]] = defaultdict(list)
     for row, root in zip(usable, roots, strict=True):
@@ -54,20 +53,20 @@ def split(
         sets["test" if root in test else "train"].append(row)
     fit, unfit = _of_teacher(of_teacher, usable, sets["test"])
     sets["train"] += fit
-    return sets, [*dropped, *unfit]
+    return sets, [*dropped, *unusable, *unfit]
 
 
 def _of_teacher(
     rows: Sequence[Example], people: Sequence[Example], test: Sequence[Example]
 ) -> tuple[list[Example], list[Dropped]]:
     """A teacher's rows to teach, and those that would give a test away or stand beside a person's own answer."""
-    answered = {question_key(row.question) for row in people}
+    answered = {question_key(asked(row.prompt)) for row in people}
     tests = Neighbours(NEAR)
     for row in test:
         tests.add(shingles(row.question))
     fit, unfit = [], []
     for row in rows:
-        if question_key(row.question) in answered:
+        if question_key(asked(row.prompt)) in answered:
             reason = "a person answered the same question"
         elif tests.of(shingles(row.question)):
             reason = "near a test question, and a teacher's answer is no truth to test with"

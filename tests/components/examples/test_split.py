@@ -155,9 +155,8 @@ def test_a_teacher_s_rows_are_taught_and_never_tested_and_move_no_row_of_people(
     asked, near = people[0].question, f"{alone['test'][0].question} please"
     bridge = " ".join(alone["test"][1].question.split()[:13] + alone["train"][0].question.split()[:1])
     others = [of_teacher(sentence(rng), "so") for _ in range(60)]
-    sets, dropped = split(
-        TEXT, [of_teacher(bridge, "so"), *people, of_teacher(asked, "so"), of_teacher(near, "so"), *others], 17, 0.3
-    )
+    before = [of_teacher(bridge, "so"), *(of_teacher(one.question, one.answer) for one in people)]
+    sets, dropped = split(TEXT, [*before, *people, of_teacher(asked, "so"), of_teacher(near, "so"), *others], 17, 0.3)
     assert sets["test"] == alone["test"]
     assert sets["train"] == [*alone["train"], *others]
     reasons = {drop.text: drop.reason for drop in dropped}
