@@ -28,9 +28,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components import chat, config, layout
+from benchmarks.exact_match import exact
+from components import config, layout
 from components.files import read_rows, write_json, write_rows
-from components.models import BaseReference, load_tokenizer, tensor_hash
+from components.models import BaseReference, tensor_hash
 from components.schema import Example
 
 SETS = ("test", "unseen")
@@ -42,25 +43,6 @@ LINES: dict[str, dict[str, Any]] = {
     "both": {"objective": "distill", "distill": {"answers": "teacher", "weight": 1.0}},
 }
 LABELLED = ("alone", "probabilities")
-
-
-def exact(settings: config.Settings, base: Path, adapter: Path | None) -> dict[str, float]:
-    """Exact match of each set."""
-    from components.evaluation.generation import generate, load_merged
-
-    tokenizer, model, found = load_tokenizer(base), load_merged(base, adapter), {}
-    for name in SETS:
-        rows = read_rows(layout.examples(settings.task) / f"{name}.jsonl", Example)
-        answers = generate(
-            model,
-            [chat.prompt_ids(tokenizer, row.prompt) for row in rows],
-            end=chat.end_of_turn_id(tokenizer),
-            max_new_tokens=settings.evaluate.max_new_tokens,
-            drafts=chat.answers_ids(tokenizer, [row.answer for row in rows]),
-        )
-        texts = [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers]
-        found[name] = sum(row.answer == text for row, text in zip(rows, texts, strict=True)) / len(rows)
-    return found
 
 
 def prepare(project: Path, name: str) -> list[Example]:
@@ -96,7 +78,7 @@ def main() -> None:
         os.environ |= {"SAQIA_HOME": folder, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
         rows = prepare(project, settings.task)
         random.Random(settings.seed).shuffle(rows)
-        values = exact(settings, TEACHER, None)
+        values = exact(settings.task, SETS, TEACHER, None, settings.evaluate.max_new_tokens)
         shown.add_row("(the teacher)", "", *(f"{values[name]:.3f}" for name in SETS))
         for line in given.only:
             taught = rows[: given.rows] if line in LABELLED else rows[given.rows : given.rows + given.unlabelled]
@@ -105,7 +87,8 @@ def main() -> None:
             wanted = settings.model_dump() | {"train": settings.train.model_dump() | how | LINES[line]}
             wanted["train"]["distill"]["teacher"] = str(TEACHER)
             train(config.parse(wanted))
-            values = exact(settings, layout.BASE, layout.adapter(settings.task))
+            adapter = layout.adapter(settings.task)
+            values = exact(settings.task, SETS, layout.BASE, adapter, settings.evaluate.max_new_tokens)
             shown.add_row(line, f"{len(taught):,}", *(f"{values[name]:.3f}" for name in SETS))
         os.chdir(project)
     Console(width=100).print(shown)

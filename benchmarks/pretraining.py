@@ -24,9 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components import chat, config, layout, task
-from components.files import read_rows
-from components.schema import Example
+from benchmarks.exact_match import exact
+from components import config, layout
 
 SETS = ("test", "unseen")
 ALL_ROWS = "instruct-all.jsonl"
@@ -43,27 +42,13 @@ def worked(stage: Callable[[config.Settings], None], settings: config.Settings) 
 
 def tuned(settings: config.Settings, rows: int) -> dict[str, float]:
     """Tune the pre-trained weights of the working directory on so many rows; processor seconds, exact match per set."""
-    from components.evaluation.generation import generate, load_merged
-    from components.models import load_tokenizer
     from components.training.instruct import main as instruct
 
     lines = (layout.CORPUS / ALL_ROWS).read_text(encoding="utf-8").splitlines(keepends=True)
     chosen = random.Random(settings.seed).sample(lines, min(rows, len(lines)))
     (layout.CORPUS / "instruct.jsonl").write_text("".join(chosen), encoding="utf-8")
     values = {"rows": float(len(chosen)), "steps": float(settings.instruct.steps), "tuning": worked(instruct, settings)}
-    described = task.load(settings.corpus.task)
-    tokenizer, model = load_tokenizer(layout.BASE), load_merged(layout.BASE, None)
-    for name in SETS:
-        tests = read_rows(layout.examples(described.name) / f"{name}.jsonl", Example)
-        answers = generate(
-            model,
-            [chat.prompt_ids(tokenizer, row.prompt) for row in tests],
-            end=chat.end_of_turn_id(tokenizer),
-            max_new_tokens=settings.evaluate.max_new_tokens,
-        )
-        texts = [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers]
-        values[name] = sum(text == row.answer for text, row in zip(texts, tests, strict=True)) / len(tests)
-    return values
+    return values | exact(settings.corpus.task, SETS, layout.BASE, None, settings.evaluate.max_new_tokens)
 
 
 def compare(settings: config.Settings, sizes: Sequence[int]) -> list[tuple[str, dict[str, float]]]:

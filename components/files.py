@@ -109,6 +109,13 @@ def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
     return count
 
 
+def add_rows(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Add records to a file of JSON lines, all or none; the file need not exist, nor end with a line's end."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    begun = before if not before or before.endswith("\n") else before + "\n"
+    write_text(path, begun + "".join(row.model_dump_json() + "\n" for row in rows))
+
+
 def read_rows(path: Path, kind: type[R]) -> list[R]:
     """Read JSON lines as records.
 

@@ -33,7 +33,8 @@ class Example(Record):
     """One thing to learn or to be tested on: a conversation whose last turn is the right answer.
 
     `group` names what the example is about where that is known (a symptom family, a
-    label), so that results can be broken down; `source` says who vouches for the answer.
+    label), so that results can be broken down; `source` says who vouches for the answer. What a teacher (a model)
+    answered is only ever taught: it is no truth to test with.
     """
 
     id: str
@@ -41,6 +42,9 @@ class Example(Record):
     source: Literal["task", "correction", "confirmed", "teacher"] = "task"
     group: str | None = None
     rater: str | None = None
+    """Who answered, where it is known: a person, or `ai:` and a teacher's name."""
+    created_at: datetime | None = Field(None, exclude_if=lambda value: value is None)
+    """When a teacher answered. Left out of a file where there is none, as in all rows of people."""
 
     @model_validator(mode="after")
     def _ends_with_the_answer(self) -> Example:
@@ -59,6 +63,11 @@ class Example(Record):
     def answer(self) -> str:
         """The assistant's last turn: what is to be learned."""
         return self.messages[-1].content
+
+    @property
+    def of_feedback(self) -> bool:
+        """Does the answer come from feedback on a served one, rather than from the task's own rows?"""
+        return self.source in ("correction", "confirmed")
 
     @property
     def question(self) -> str:

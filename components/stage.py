@@ -12,14 +12,15 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from components import config, layout
 from components.files import DataError, replacing_folder, write_json
 from components.lifetime import end_with_parent
 from components.models import ModelError
-from components.task import TaskError
+from components.task import TaskError, parameters
 
 
 class StageError(RuntimeError):
@@ -31,6 +32,32 @@ def write_not_used(folder: Path, base: str) -> None:
     with replacing_folder(folder) as temporary:
         write_json(temporary / "not-used.json", {"model.base": base, "why": "only a local base is built here"})
     logging.getLogger(__name__).info("model.base is %s: nothing to build here", base)
+
+
+OF_NO_STAGE = frozenset({"improve", "judge", "review", "serving", "teacher"})
+"""Sections of params.yaml that commands, flows and the service read, and no stage."""
+
+
+def not_applied(settings: config.Settings) -> str | None:
+    """What the task asks for and params.yaml does not hold, in words. Flows write it there, in a folder of their own; a
+    stage cannot apply it by itself, since DVC tracks params.yaml and would take the result for that of other values."""
+    wanted = config.parse(parameters(settings.task)).model_dump(exclude=set(OF_NO_STAGE))
+    keys = list(_different(wanted, settings.model_dump()))
+    if not keys:
+        return None
+    return (
+        f"params.yaml is read alone: what {layout.task_folder(settings.task)} says of {', '.join(keys)} is applied by "
+        f"`saqia run {settings.task}`; to have it here write it into params.yaml (docs/how-to/configure.md)"
+    )
+
+
+def _different(wanted: Mapping[str, Any], there: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Full paths of the keys whose values differ."""
+    for key, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(there.get(key), Mapping):
+            yield from _different(value, there[key], f"{above}{key}.")
+        elif value != there.get(key):
+            yield f"{above}{key}"
 
 
 EXPECTED = (StageError, config.ConfigError, DataError, TaskError, ModelError)
@@ -63,7 +90,12 @@ def run(main: Callable[[config.Settings], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     name = main.__module__ if main.__module__ != "__main__" else Path(sys.argv[0]).parent.name
     try:
-        main(config.load(layout.PARAMS))
+        settings = config.load(layout.PARAMS)
+        if "SAQIA_STARTED_BY" not in os.environ:  # by hand: a flow has written into params.yaml what holds for its task
+            unheard = not_applied(settings)
+            if unheard is not None:
+                logging.getLogger(name).warning("%s: note: %s", name, unheard)
+        main(settings)
     except EXPECTED as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:

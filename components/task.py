@@ -7,6 +7,7 @@ Tasks are plug-ins: nothing here imports one by name. A folder holds
     generator.py    optional: writes the task's own data (see `Generator`)
     examples.jsonl  optional: the user's rows, as `Example`
     reward.py       optional: what an answer is worth (see `Reward`), for objectives that learn from rewards
+    teacher.md      optional: what a teacher is told in place of the system message (`saqia label`)
     principles.md   optional: by what a model compares two answers (`saqia judge`)
     judge.py        optional: compares two answers in the model's place (see `Judge`)
 """
@@ -157,6 +158,25 @@ class Task(BaseModel):
             return cast(dict[str, Any], json.loads(model.model_validate_json(answer).model_dump_json()))
         except ValidationError:
             return None
+
+    def fault(self, answer: str) -> str | None:
+        """Why this is no answer of the task, in a phrase; None where it is one."""
+        if not answer.strip():
+            return "the answer is empty"
+        if self.parse(answer) is not None:
+            return None
+        model = self.schema_model()
+        if model is None and self.answer == "json":
+            return f"{answer[:60]!r} is no JSON object"
+        if model is None:
+            return f"{answer[:60]!r} is none of the labels {', '.join(self.labels)}"
+        try:
+            model.model_validate_json(answer)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            return f"{where + ': ' if where else ''}{first['msg']}"[:200]
+        return "the answer is not valid"
 
 
 def _json_object(answer: str) -> dict[str, Any]:

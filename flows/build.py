@@ -13,10 +13,10 @@ from prefect.states import Completed, Failed
 from components import config, registry
 from components.sentences import say
 from flows import artifacts, rollout, workspace
-from flows.entry import enter, refusal, run_graph
+from flows.entry import called, enter, refusal, run_graph
 
 
-@flow(name="build", flow_run_name="build {task}", persist_result=False)
+@flow(name="build", flow_run_name=called("build {task}"), persist_result=False)
 def build(task: str | None = None, reason: str = "started by hand") -> State[Any]:
     """Build the task from nothing, register it, and make it the champion if it is the first.
 

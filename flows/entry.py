@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect.client.schemas import State
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from components import config
@@ -58,6 +59,21 @@ def enter(
         return Failed(message=str(error))
     except OSError as error:
         return Failed(message=said_by_system(error))
+
+
+def called(form: str) -> Callable[[], str]:
+    """What a flow's run is called in Prefect: its parameters filled in, and where no task was given, params.yaml's."""
+
+    def name() -> str:
+        given = dict(flow_run.parameters or {})
+        if given.get("task") is None:
+            try:
+                given["task"] = config.load(environment.project_root() / "params.yaml").task
+            except (*EXPECTED, environment.NoProject):
+                given["task"] = "the default task"
+        return form.format(**given)
+
+    return name
 
 
 def run_graph(made: Workspace, name: str) -> list[Result]:

@@ -21,7 +21,7 @@ from components.schema import Verdict
 from components.sentences import say
 from components.stage import StageError
 from flows import artifacts, rollout, workspace
-from flows.entry import enter, refusal, run_graph
+from flows.entry import called, enter, refusal, run_graph
 from flows.lock import Needless
 from flows.results import Result
 from flows.workspace import Workspace
@@ -35,7 +35,7 @@ class Approval(RunInput):
     comment: str = ""
 
 
-@flow(name="improve", flow_run_name="improve {task}: {reason}", persist_result=False)
+@flow(name="improve", flow_run_name=called("improve {task}: {reason}"), persist_result=False)
 def improve(task: str | None = None, reason: str = "started by hand") -> State[Any]:
     """Turn the wheel once for a task; with no new feedback, do nothing.
 

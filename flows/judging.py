@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components import config, layout, task
 from components.config import EndpointSettings, JudgeSettings, Places
-from components.files import read_rows, write_text
+from components.files import add_rows, read_rows
 from components.llm import judge as judges
 from components.llm.client import Client
 from components.llm.comparisons import Judged, compare
@@ -83,9 +83,7 @@ def judge(
             tell(judged, len(rows))
     new = [pair for pair in judged.pairs if pair.id not in there]
     if new:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        begun = before if not before or before.endswith("\n") else before + "\n"
-        write_text(path, begun + "".join(pair.model_dump_json() + "\n" for pair in new))
+        add_rows(path, new)
     return judged, path, len(new)
 
 

@@ -39,7 +39,7 @@ def tell(console: Console, root: Path, places: Places, task: str) -> None:
     console.print(f"\n{task} version {version.version}", style="bold")
     for reason in version.verdict.reasons:
         console.print(f"  {reason}", markup=False)
-    for line in left_out(kept):
+    for line in of_rows(kept):
         console.print(f"  {line}", markup=False)
     if version.verdict.comparisons:
         console.print(verdict_table(version.verdict))
@@ -53,13 +53,17 @@ def tell(console: Console, root: Path, places: Places, task: str) -> None:
         console.print(f"next: write `task: {task}` into params.yaml, then: saqia up (chat, API and feedback)")
 
 
-def left_out(reports: Path) -> list[str]:
-    """How many of the task's rows were not used because the model cannot read them, from the kept curation report."""
+def of_rows(reports: Path) -> list[str]:
+    """What the kept curation report says of the rows: how many the model cannot read, how many a teacher answered."""
     import json
 
+    from components.curation.sources import share_of_teachers
+
     try:
-        skipped = json.loads((reports / "curation.json").read_text(encoding="utf-8"))["skipped"]
+        report = json.loads((reports / "curation.json").read_text(encoding="utf-8"))
+        skipped = report["skipped"]
     except (OSError, ValueError, KeyError):
         return []
-    long = skipped.get("too long", 0)
-    return [f"{long} rows were left out: they are longer than model.context"] if long else []
+    long, of_teachers = skipped.get("too long", 0), share_of_teachers(report)
+    lines = [f"{long} rows were left out: they are longer than model.context"] if long else []
+    return [*lines, of_teachers] if of_teachers else lines

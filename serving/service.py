@@ -38,7 +38,7 @@ class Probes:
         if path == "/metrics" and app.state.runtime is not None:
             champion = app.state.runtime.versions.champion
             metrics.sample(app.state.runtime.rollout.engines, champion.version if champion else None)
-        ours = path in ("/readyz", "/") or path.startswith("/v1/")
+        ours = path in ("/readyz", "/", "/favicon.ico") or path.startswith("/v1/")
         await (app if ours else self._inner)(scope, receive, send)
 
 

@@ -18,7 +18,8 @@ from components.config.data import (
     VotesReference,
 )
 from components.config.distilling import DistillSettings
-from components.config.judging import EndpointSettings, JudgeSettings
+from components.config.endpoints import AskingSettings, EndpointSettings
+from components.config.judging import JudgeSettings
 from components.config.people import ArenaSettings, ReviewSettings
 from components.config.places import Places, places
 from components.config.reinforcement import RewardModelSettings, RewardSettings, RLSettings
@@ -29,6 +30,7 @@ from components.config.serving import (
     UpstreamSettings,
 )
 from components.config.settings import ConfigError, Settings, load, parse
+from components.config.teaching import TeacherSettings
 from components.config.training import (
     InstructSettings,
     LoraSettings,
@@ -49,6 +51,7 @@ from components.config.turning import (
 
 __all__ = [
     "ArenaSettings",
+    "AskingSettings",
     "CanarySettings",
     "ChampionReference",
     "ConfigError",
@@ -79,6 +82,7 @@ __all__ = [
     "ServingSettings",
     "Settings",
     "SnapshotReference",
+    "TeacherSettings",
     "TokenizerSettings",
     "TrainSettings",
     "TrustSettings",

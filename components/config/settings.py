@@ -21,6 +21,7 @@ from components.config.section import Section
 from components.config.serving import (
     ServingSettings,
 )
+from components.config.teaching import TeacherSettings
 from components.config.training import (
     InstructSettings,
     ModelSettings,
@@ -61,6 +62,7 @@ class Settings(Section):
     review: ReviewSettings = ReviewSettings()
     arena: ArenaSettings = ArenaSettings()
     judge: JudgeSettings = JudgeSettings()
+    teacher: TeacherSettings = TeacherSettings()
     serving: ServingSettings = ServingSettings()
 
 

@@ -22,6 +22,7 @@ from components.curation.pairs import pair_up, sources
 from components.curation.replay import held_back, sample
 from components.curation.settled import Body, Settled
 from components.curation.sides import Sides
+from components.curation.sources import taught_by
 from components.feedback.suspicion import suspicions
 from components.feedback.triage import drop, quarantine, triage
 from components.schema import Dropped, Example, FeedbackRow, Message, Preference, content_id
@@ -82,9 +83,13 @@ def curate(
     rows, removed = without_duplicates(rows, near, any_answer=task.answer == "text")
     own_ledger.remove(removed)
     rows = _apart(rows, tests, "decontaminate", "a near-duplicate of a row of evaluation set {}", near, own_ledger)
-    kept_back = held_back(rows, settings.replay_rows, near, seed)
+    kept_back = held_back([r for r in rows if r.source != "teacher"], settings.replay_rows, near, seed)
     replay = [row for row in rows if row.id in kept_back]
     rows = [row for row in rows if row.id not in kept_back]
+    # Of people's rows whole clusters are held back, so that none is near; a teacher's may be.
+    if any(row.source == "teacher" for row in rows):
+        held = {"rows held back for replay": list(map(question, replay))}
+        rows = _apart(rows, held, "decontaminate", "a teacher's, and a near-duplicate of {}", near, own_ledger)
 
     sides = Sides(near, settings.regression_share, seed)
     for text in (*(text for texts in tests.values() for text in texts), *map(question, replay)):
@@ -126,6 +131,7 @@ def curate(
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
         "pairs": paired.ledger.report() | {"sources": sources(paired.taught)},
+        "taught": taught_by(result.train),
         "files": {name: len(getattr(result, name)) for name in FILES},
     }
     return result

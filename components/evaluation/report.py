@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from components.curation.sources import share_of_teachers
 from components.evaluation import baseline, charts
 from components.evaluation.results import BASELINE, Moved, Result, read_results
 from components.evaluation.statistics import paired_bootstrap
@@ -84,6 +85,7 @@ def write_report(
         fields=_fields(metrics, verdict, titles),
         groups=_groups(results, about, verdict, titles),
         curation=_curation(reports),
+        teachers=share_of_teachers(_json(reports / "curation.json") or {}),
         latency=_latency(folder),
         docs=_link(reports / "quality" / "docs" / "index.html", file),
         lineage=lineage or {},

@@ -19,6 +19,7 @@ log = logging.getLogger("examples")
 LEFT_OUT = {
     "too long": "left out because they are longer than model.context (raise it in the task's params.yaml)",
     "examples": "left out as empty, repeated or no valid answer",
+    "teacher": "of a teacher left out: near a test question, or answered by a person",
 }
 
 

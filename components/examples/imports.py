@@ -34,7 +34,7 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
     reading.check(path)
     if prompt_column is None and answer_column is None and holds_pairs(path):
         return read_pairs(path).imported
-    if _is_json(path):
+    if is_json(path):
         imported = _read_json(path, prompt_column, answer_column)
     else:
         imported = table.read(path, prompt_column, answer_column)
@@ -44,7 +44,7 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
     return imported
 
 
-def _is_json(path: Path) -> bool:
+def is_json(path: Path) -> bool:
     """JSON by its name, or by its first character that is none of a table's."""
     if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
         return True

@@ -1,4 +1,8 @@
-"""Splitting a user's rows into train and test by near-duplicate clusters, so that no paraphrase crosses."""
+"""Splitting a user's rows into train and test by near-duplicate clusters, so that no paraphrase crosses.
+
+Only rows that people answered are split. What a teacher answered is taught or left out, and moves none of theirs, so
+that the tests are the same with a teacher's rows and without.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from components.examples.similarity import clusters
+from components.examples.similarity import NEAR, Neighbours, asked, clusters, question_key, shingles
 from components.schema import Dropped, Example
 from components.stage import StageError
 from components.task import Task
@@ -21,19 +25,21 @@ def split(
 
     A cluster of near copies goes where the hash of its first question and the seed says, so
     a row keeps its side when others are added. Both sides get at least one row, and each
-    label of a label task at least one row in train.
+    label of a label task at least one row in train. A teacher's rows follow those of train.
 
     Raises:
-        StageError: fewer than two distinct rows are usable.
+        StageError: fewer than two distinct rows of people are usable.
     """
-    usable, dropped = _usable(task, rows)
+    usable, dropped = _usable(task, [row for row in rows if row.source != "teacher"])
+    of_teacher, unusable = _usable(task, [row for row in rows if row.source == "teacher"])
     roots = clusters([row.question for row in usable])
     by_cluster: defaultdict[int, list[Example]] = defaultdict(list)
     for row, root in zip(usable, roots, strict=True):
         by_cluster[root].append(row)
     if len(by_cluster) < MIN_ROWS:
         raise StageError(
-            f"tasks/{task.name}/examples.jsonl holds {len(by_cluster)} distinct usable rows: at least two are needed, "
+            f"tasks/{task.name}/examples.jsonl holds {len(by_cluster)} distinct usable rows"
+            f"{' beside those of a teacher, which test nothing' if of_teacher else ''}: at least two are needed, "
             "one to learn from and one to test with"
         )
     order = sorted(by_cluster, key=lambda root: _hash(seed, usable[root].question))
@@ -45,7 +51,30 @@ def split(
     sets: dict[str, list[Example]] = {"train": [], "test": []}
     for row, root in zip(usable, roots, strict=True):
         sets["test" if root in test else "train"].append(row)
-    return sets, dropped
+    fit, unfit = _of_teacher(of_teacher, usable, sets["test"])
+    sets["train"] += fit
+    return sets, [*dropped, *unusable, *unfit]
+
+
+def _of_teacher(
+    rows: Sequence[Example], people: Sequence[Example], test: Sequence[Example]
+) -> tuple[list[Example], list[Dropped]]:
+    """A teacher's rows to teach, and those that would give a test away or stand beside a person's own answer."""
+    answered = {question_key(asked(row.prompt)) for row in people}
+    tests = Neighbours(NEAR)
+    for row in test:
+        tests.add(shingles(row.question))
+    fit, unfit = [], []
+    for row in rows:
+        if question_key(asked(row.prompt)) in answered:
+            reason = "a person answered the same question"
+        elif tests.of(shingles(row.question)):
+            reason = "near a test question, and a teacher's answer is no truth to test with"
+        else:
+            fit.append(row)
+            continue
+        unfit.append(Dropped(id=row.id, step="teacher", action="dropped", reason=reason, text=row.question[:200]))
+    return fit, unfit
 
 
 def _usable(task: Task, rows: Sequence[Example]) -> tuple[list[Example], list[Dropped]]:

@@ -6,10 +6,10 @@ Only a verdict that holds in both orders becomes a `Preference`, with source "ai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from components.llm.judge import Judge
+from components.llm.side_by_side import side_by_side
 from components.schema import Example, Message, Preference, content_id
 from components.scoring import same, score
 from components.task import Task
@@ -30,7 +30,7 @@ class Judged:
     inconsistent: int = 0
     """The verdict changed with the order."""
     known: int = 0
-    """Pairs of which the row's own answer says which is better."""
+    """Pairs of which the row's own answer says which is better; a teacher's answer says nothing."""
     agreed: int = 0
     """Of those, the ones where the judge says the same."""
 
@@ -76,13 +76,9 @@ def compare(
         return row, one, other, judge(row.prompt, one, other), judge(row.prompt, other, one)
 
     judged = Judged()
-    with ThreadPoolExecutor(parallel) as pool:
-        try:
-            for row, one, other, forth, back in pool.map(ask, enumerate(rows)):
-                _count(judged, task, row, one, other, (forth, back), rater, version)
-                yield judged
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for row, one, other, forth, back in side_by_side(ask, enumerate(rows), parallel):
+        _count(judged, task, row, one, other, (forth, back), rater, version)
+        yield judged
 
 
 def _count(
@@ -108,7 +104,7 @@ def _count(
                 )
             )
             better, worse = (_goodness(task, row, text) for text in (chosen, rejected))
-            if better != worse:
+            if better != worse and row.source != "teacher":
                 judged.known += 1
                 judged.agreed += better > worse
         case _:

@@ -68,13 +68,13 @@ def frame(
             record |= {
                 "roles": checks.roles(row),
                 "tokens": float(next(tokens)),
-                "answer": checks.answer(row, task),
+                "answer": task.fault(row.answer),
                 "language": foreign,
                 "duplicate": None if same == line.where else f"the same question as {same}",
                 "overlap": next(overlaps),
                 "other_language": float(foreign is not None),
                 "label_share": labels[row.answer] / len(rows) if labels else None,
-                "feedback": float(row.source != "task"),
+                "feedback": float(row.of_feedback),
             }
         for column in FAULTS:
             if record.get(column):

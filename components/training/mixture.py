@@ -18,7 +18,7 @@ def mixed(examples: Sequence[Example], feedback_share: float) -> list[Example]:
 
     Whole repetitions only; without feedback, or with enough of it, nothing is repeated.
     """
-    new = [example for example in examples if example.source != "task"]
+    new = [example for example in examples if example.of_feedback]
     old = len(examples) - len(new)
     if not new or not old:
         return list(examples)

@@ -1,4 +1,4 @@
-"""A task of your own: made, run, its pairs judged, its parameters looked for."""
+"""A task of your own: made, labelled by a teacher, run, its pairs judged, its parameters looked for."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ def run(name: Annotated[str, typer.Argument(help="A folder under tasks/.")]) -> 
     Parameters that differ for this task go into `tasks/NAME/params.yaml`, written like params.yaml.
     """
     start_flow("build", name)
+
+
+@app.command(rich_help_panel="Your own task")
+def label(
+    name: Annotated[str, typer.Argument(help="A folder under tasks/.")],
+    prompts: Annotated[
+        Path,
+        typer.Option(help="What is to be answered: a format of `saqia init`, a column of a CSV, or lines of text."),
+    ],
+    prompt_column: Annotated[str | None, typer.Option(help="The column (or key) that asks.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many prompts at most.")] = None,
+) -> None:
+    """Have a teacher, a large model behind an OpenAI-compatible endpoint, answer prompts that nobody has answered.
+
+    Answers that are valid for the task become rows of `tasks/NAME/examples.jsonl`, with source "teacher": they are
+    taught and never tested with. Section `teacher` of params.yaml says who answers. Stopped, it goes on where it was.
+    """
+    file = prompts.resolve()
+    root, places = enter()
+    from flows.labelling import run
+
+    run(root, places, name, file, prompt_column, limit)
 
 
 @app.command(rich_help_panel="Your own task")

@@ -12,6 +12,7 @@ from serving.access.gate import Gate
 from serving.api import chat, completions, embeddings, errors, feedback, models
 from serving.api.middleware import BodyLimit, RequestId
 from serving.engine.interface import EngineError
+from serving.icon import ICON, MEDIA_TYPE
 from serving.runtime import Runtime
 from serving.tracing import Traced, Tracing
 
@@ -39,6 +40,7 @@ def create_app(max_body_mb: float, runtime: Runtime | None = None) -> FastAPI:
     app.add_middleware(RequestId)
     app.add_api_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/favicon.ico", favicon, methods=["GET"], include_in_schema=False)
     # BentoML asks a mounted application which of its routes match; what is under /v1 but unknown is still ours.
     app.add_api_route(
         "/v1/{rest:path}",
@@ -63,6 +65,11 @@ async def unknown(rest: str, request: Request) -> Response:
 async def index() -> Response:
     """People who open the address in a browser want the page."""
     return RedirectResponse("/ui/")
+
+
+async def favicon() -> Response:
+    """Browsers ask for it beside whatever they show; the pages bring it themselves."""
+    return Response(ICON, media_type=MEDIA_TYPE, headers={"Cache-Control": "max-age=86400"})
 
 
 async def readyz(request: Request) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
+from serving.icon import ICON, MEDIA_TYPE
 from serving.pages.words import Language, words
 
 KEYS = {
@@ -50,16 +52,9 @@ SCRIPT = """<script>
 </script>"""
 
 
-ICON = (
-    '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%27http://www.w3.org/2000/svg%27 viewBox=%270 0 24 24%27 '
-    "fill=%27none%27 stroke=%27%230d9488%27 stroke-width=%272%27%3E%3Ccircle cx=%2712%27 cy=%2712%27 r=%279%27/%3E"
-    '%3Cpath d=%27M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4%27/%3E%3C/svg%3E">'
-)
-"""The wheel, for the browser's tab."""
-
-
 def head(language: Language) -> str:
     """For the page's <head>."""
     direction = words(language).frame.direction
     filled = SCRIPT.replace("KEYS", json.dumps(KEYS), 1)
-    return ICON + filled.replace("LANGUAGE", json.dumps(language)).replace("DIRECTION", json.dumps(direction))
+    icon = f'<link rel="icon" href="data:{MEDIA_TYPE},{quote(ICON)}">'
+    return icon + filled.replace("LANGUAGE", json.dumps(language)).replace("DIRECTION", json.dumps(direction))

@@ -44,6 +44,17 @@ def test_a_broken_task_yaml_is_named(content: bytes, message: str, tmp_path: Pat
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_stage_typed_by_hand_says_which_of_the_task_s_parameters_it_does_not_hear_of(tmp_path: Path) -> None:
+    (tmp_path / "tasks/x").mkdir(parents=True)
+    (tmp_path / "tasks/x/task.yaml").write_text("{name: x, title: X, answer: text, base: /models/mine}\n")
+    (tmp_path / "tasks/x/params.yaml").write_text("{train: {method: full, lora: {r: 16}}, teacher: {model: big}}\n")
+    (tmp_path / "params.yaml").write_text("task: x\n")
+    said = examples_stage(tmp_path).stdout
+    assert "what tasks/x says of model.base, train.method is applied by `saqia run x`" in said
+    (tmp_path / "params.yaml").write_text("{task: x, model: {base: /models/mine}, train: {method: full}}\n")
+    assert "params.yaml is read alone" not in examples_stage(tmp_path).stdout
+
+
 def test_a_full_disk_is_one_line_with_what_to_do() -> None:
     """/dev/full answers every write with ENOSPC, as a full disk does."""
     if not Path("/dev/full").exists():

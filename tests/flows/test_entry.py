@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -103,6 +104,16 @@ def test_a_run_for_feedback_that_a_running_turn_holds_ends_at_once_saying_so(
         )
         correct(store, 2)
         assert turn_the_wheel().is_cancelled(), "there is something new, so it waits or is cancelled, as configured"
+
+
+def test_a_run_for_which_no_task_was_named_is_called_after_the_default_one(
+    installed: Path, places: config.Places
+) -> None:
+    with held(places.home, "turn of another"):
+        named = [improve(task=task, return_state=True) for task in (None, "other")]
+    with get_client(sync_client=True) as client:
+        runs = [client.read_flow_run(state.state_details.flow_run_id).name for state in named]
+    assert runs == ["improve intake: started by hand", "improve other: started by hand"]
 
 
 def test_another_tasks_turn_is_waited_for(installed: Path, places: config.Places) -> None:

@@ -59,6 +59,7 @@ def test_from_no_version_to_a_swap_to_kill_9_without_losing_what_was_acknowledge
     until(lambda: "saqia build" in str(service.wait(503)["reason"]), "the registry has been read")
     assert get(service, "/livez").status_code == 200
     assert get(service, "/").headers["location"].endswith("/ui/")
+    assert get(service, "/favicon.ico").headers["content-type"] == "image/svg+xml"
 
     first = workspace.register(version_1, base)
     assert service.wait(200)["version"] == first

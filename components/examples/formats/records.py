@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -43,16 +44,21 @@ class Imported:
             f"understood: {len(self.examples)} rows; not understood: {len(self.skipped)}",
         ]
         lines += [f"note: {note}" for note in self.notes]
-        reasons: dict[str, list[int | None]] = {}
-        for skipped in self.skipped:
-            reasons.setdefault(skipped.reason, []).append(skipped.line)
-        shown = list(reasons.items())[:at_most]
-        lines += [f"  {_places(where)}{reason}" for reason, where in shown]
-        more = len(self.skipped) - sum(len(where) for _, where in shown)
-        if more:
-            others = len(reasons) - len(shown)
-            lines.append(f"  … and {more} more, for {others} other reason{'s' if others > 1 else ''}")
-        return lines
+        return lines + reasons(self.skipped, at_most)
+
+
+def reasons(skipped: Sequence[Skipped], at_most: int = 10) -> list[str]:
+    """Lines for people: each reason with the places that it is about."""
+    found: dict[str, list[int | None]] = {}
+    for row in skipped:
+        found.setdefault(row.reason, []).append(row.line)
+    shown = list(found.items())[:at_most]
+    lines = [f"  {_places(where)}{reason}" for reason, where in shown]
+    more = len(skipped) - sum(len(where) for _, where in shown)
+    if more:
+        others = len(found) - len(shown)
+        lines.append(f"  … and {more} more, for {others} other reason{'s' if others > 1 else ''}")
+    return lines
 
 
 _RUNS = 12

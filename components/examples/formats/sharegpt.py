@@ -25,7 +25,7 @@ _ROLES: dict[str, Role] = {
 
 
 def matches(record: dict[str, Any]) -> bool:
-    return isinstance(_turns(record), list)
+    return isinstance(turns(record), list)
 
 
 def read(record: dict[str, Any]) -> Example:
@@ -34,14 +34,20 @@ def read(record: dict[str, Any]) -> Example:
     Raises:
         Unusable: what is wrong, and in which turn.
     """
-    turns = [_turn(turn, f"turn {number}") for number, turn in enumerate(_turns(record), 1)]
+    said = [_turn(turn, f"turn {number}") for number, turn in enumerate(turns(record), 1)]
     if "chosen" in record:
-        turns.append(_turn(record["chosen"], "chosen"))
-    return example(with_system(record.get("system"), turns))
+        said.append(_turn(record["chosen"], "chosen"))
+    return example(with_system(record.get("system"), said))
 
 
-def _turns(record: dict[str, Any]) -> Any:
+def turns(record: dict[str, Any]) -> Any:
+    """A record's conversation, by either of its names."""
     return record.get("conversations", record.get("conversation"))
+
+
+def answers(speaker: str) -> bool:
+    """Is this one of the names for who answers?"""
+    return _ROLES.get(speaker) == "assistant"
 
 
 def _turn(turn: object, where: str) -> tuple[Role, str]:

@@ -73,6 +73,46 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
     return Imported(tuple(examples), f"table ({_NAMES[delimiter]}-separated)", tuple(skipped), tuple(notes))
 
 
+def asked(path: Path, column: str | None = None) -> tuple[list[tuple[int, str]], list[Skipped], str]:
+    """The texts of the column that asks, each with its line; what gave none; and how the column was chosen.
+
+    It is the one that is named, else the only one, else one with a usual name (see `pairs`).
+
+    Raises:
+        DataError: there is no such column, or no saying which of several asks (they are listed).
+    """
+    try:
+        delimiter = _delimiter(path)
+    except DataError:
+        delimiter = ","
+    rows, skipped = _rows(path, delimiter)
+    if not rows:
+        raise DataError(f"{path}: no row could be read; first: {skipped[0] if skipped else 'the file is empty'}")
+    width = Counter(len(row.cells) for row in rows).most_common(1)[0][0]
+    names = [cell.strip() for cell in rows[0].cells]
+    usual = next((name for known in pairs.PROMPTS for name in names if name.casefold() == known), None)
+    header = names if usual is not None or column in names else None
+    listed = ", ".join(names) if header or width > 1 else "one without a name"
+    at = _position(column, header, width) if column is not None else None
+    if column is not None and at is None:
+        raise DataError(f"{path}: --prompt-column {column}: there is no such column; columns: {listed}")
+    if at is None and usual is not None:
+        at = names.index(usual)
+    if at is None and width > 1:
+        raise DataError(f"{path} has {width} columns ({listed}): say which one asks with --prompt-column")
+    at = at or 0
+    found = []
+    for row in rows[1:] if header else rows:
+        if len(row.cells) != width:
+            skipped.append(Skipped(row.line, f"{len(row.cells)} columns instead of {width}"))
+        elif not row.cells[at].strip():
+            skipped.append(Skipped(row.line, f"{names[at] if header else f'column {at + 1}'} is empty"))
+        else:
+            found.append((row.line, row.cells[at]))
+    chosen = f"column {names[at]}" if header else f"column {at + 1}; no header: the first row is a prompt, too"
+    return found, skipped, chosen
+
+
 def records(path: Path) -> Iterator[Record | Skipped]:
     """The rows of a table as objects, whose keys its first row names; empty cells are empty texts.
 

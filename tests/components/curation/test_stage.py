@@ -12,6 +12,7 @@ import pytest
 from components import config, files, layout, stage
 from components.curation.__main__ import main
 from components.curation.ledger import Ledger
+from components.curation.sources import share_of_teachers
 from components.schema import Dropped, Example, FeedbackRow, Preference
 from components.sentences import say
 from tests.components.curation.conftest import Write, correction, example, sentence
@@ -39,6 +40,24 @@ def test_the_first_version_is_taught_all_own_rows(project: Write) -> None:
     assert [row.id for row in read("train")] == [f"own-{n}" for n in range(20)]
     assert read("target") == read("regression") == []
     assert report()["own"]["out"] == {"train": 20, "replay": 0, "not_sampled": 0}
+
+
+def test_a_teacher_s_rows_are_taught_counted_and_never_held_back_to_test_with(project: Write) -> None:
+    by = {"source": "teacher", "rater": "ai:big"}
+    near = [example(f"near-{n}", f"{sentence(n)} please", "spam" if n % 2 else "ham", **by) for n in range(40)]
+    far = [example(f"far-{n}", sentence(n), **by) for n in range(300, 310)]
+    main(project([*own(40), *near, *far], replay_rows=8))
+    replay, train = read("replay"), read("train")
+    assert len(replay) == 8
+    assert {row.source for row in replay} == {"task"}
+    leaked = {f"near-{row.id.removeprefix('own-')}" for row in replay}
+    assert {row.id for row in train if row.source == "teacher"} == {row.id for row in (*near, *far)} - leaked
+    assert all(dropped()[id].reason.startswith("a teacher's, and a near-duplicate of rows held back") for id in leaked)
+    assert report()["taught"] == {"sources": {"task": 32, "teacher": 42}, "teachers": {"ai:big": 42}}
+    said = share_of_teachers(report())
+    assert said == "42 of 74 taught rows (57%) were answered by a teacher (ai:big); none of them is a test"
+    main(project(own(20)))
+    assert share_of_teachers(report()) is None
 
 
 def test_a_turn_teaches_feedback_beside_a_sample_of_old_rows(project: Write) -> None:

@@ -30,7 +30,8 @@ def reports(world: World) -> Path:
     folder = Path("reports/toy")
     (folder / "training").mkdir()
     (folder / "training" / "loss.csv").write_text("step,loss\n1,2.0\n2,1.0\n3,0.5\n")
-    write_json(folder / "curation.json", {"own": {"in": 7, "steps": {}, "out": {"train": 7}}})
+    taught = {"sources": {"task": 3, "teacher": 1}, "teachers": {"ai:<b>big": 1}}
+    write_json(folder / "curation.json", {"own": {"in": 7, "steps": {}, "out": {"train": 7}}, "taught": taught})
     return folder
 
 
@@ -42,6 +43,7 @@ def test_the_page_is_one_file_that_asks_the_network_for_nothing(reports: Path, t
     assert SIMULATED.replace("'", "&#39;") in page
     assert "sha256 abc" in page
     assert "rows in" in page
+    assert "1 of 4 taught rows (25%) were answered by a teacher (ai:&lt;b&gt;big); none of them is a test." in page
     assert "This version" in page
 
 

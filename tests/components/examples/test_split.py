@@ -142,3 +142,30 @@ def test_sets_that_share_a_near_copy_are_refused_with_both_rows_named() -> None:
     with pytest.raises(StageError, match=r"sets train and test share a message \(similarity 1\.00\)"):
         disjoint.check({"train": [row(text, "a")], "test": [row(text.upper() + ".", "a")]})
     disjoint.check({"train": [row(text, "a"), row(text + "!", "a")], "test": [row(sentence(rng), "a")]})
+
+
+def of_teacher(question: str, answer: str) -> Example:
+    return row(question, answer).model_copy(update={"id": f"t-{question[:40]}", "source": "teacher", "rater": "ai:big"})
+
+
+def test_a_teacher_s_rows_are_taught_and_never_tested_and_move_no_row_of_people() -> None:
+    rng = random.Random(3)
+    people = [row(sentence(rng), "fine") for _ in range(40)]
+    alone, _ = split(TEXT, people, 17, 0.3)
+    asked, near = people[0].question, f"{alone['test'][0].question} please"
+    bridge = " ".join(alone["test"][1].question.split()[:13] + alone["train"][0].question.split()[:1])
+    others = [of_teacher(sentence(rng), "so") for _ in range(60)]
+    before = [of_teacher(bridge, "so"), *(of_teacher(one.question, one.answer) for one in people)]
+    sets, dropped = split(TEXT, [*before, *people, of_teacher(asked, "so"), of_teacher(near, "so"), *others], 17, 0.3)
+    assert sets["test"] == alone["test"]
+    assert sets["train"] == [*alone["train"], *others]
+    reasons = {drop.text: drop.reason for drop in dropped}
+    assert reasons[asked] == "a person answered the same question"
+    assert reasons[near] == reasons[bridge] == "near a test question, and a teacher's answer is no truth to test with"
+    disjoint.check(sets)
+
+
+def test_with_a_teacher_s_rows_alone_there_is_nothing_to_test_with() -> None:
+    rng = random.Random(4)
+    with pytest.raises(StageError, match="holds 0 distinct usable rows beside those of a teacher, which test nothing"):
+        split(TEXT, [of_teacher(sentence(rng), "so") for _ in range(10)], 17, 0.3)

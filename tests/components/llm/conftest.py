@@ -20,6 +20,7 @@ class Endpoint:
         self.reply: Reply = lambda request: "hello"
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.retry_after: str | None = None
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,9 +29,11 @@ class Endpoint:
                 endpoint.requests.append(request)
                 endpoint.keys.append(self.headers.get("Authorization"))
                 found = endpoint.reply(request) if self.path == "/v1/chat/completions" else (404, "no such path")
-                status, body = found if isinstance(found, tuple) else (200, _completion(found))
+                status, body = found if isinstance(found, tuple) else (200, completion(found))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body.encode())))
+                if endpoint.retry_after is not None:
+                    self.send_header("Retry-After", endpoint.retry_after)
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -46,8 +49,9 @@ class Endpoint:
         self._server.server_close()
 
 
-def _completion(text: str) -> str:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def completion(text: str, finish: str = "stop", refusal: str | None = None) -> str:
+    message = {"role": "assistant", "content": text, "refusal": refusal}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
     return json.dumps({"object": "chat.completion", "choices": [choice]})
 
 

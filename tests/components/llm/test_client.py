@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from components.llm.client import TRIES, Client
+from components.llm.client import TRIES, Choice, Client
 from components.schema import Message
 from components.stage import StageError
-from tests.components.llm.conftest import Endpoint
+from tests.components.llm.conftest import Endpoint, completion
 
 HELLO = [Message(role="user", content="hello")]
 
@@ -33,6 +35,24 @@ def test_without_a_key_none_is_sent(endpoint: Endpoint, monkeypatch: pytest.Monk
 def test_a_busy_server_is_asked_again(endpoint: Endpoint) -> None:
     endpoint.reply = lambda _: "now" if len(endpoint.requests) == 3 else (429, '{"error":{"message":"slow down"}}')
     assert Client(endpoint.url, "m", pause=0).chat(HELLO) == ["now"]
+
+
+def test_a_busy_server_s_own_pause_is_kept_and_a_date_is_no_reason_to_fail(endpoint: Endpoint) -> None:
+    endpoint.reply = lambda _: "now" if len(endpoint.requests) == 2 else (429, "slow down")
+    endpoint.retry_after = "0.3"
+    begun = time.monotonic()
+    assert Client(endpoint.url, "m", pause=0).chat(HELLO) == ["now"]
+    assert time.monotonic() - begun >= 0.3
+    endpoint.requests.clear()
+    endpoint.retry_after = "Fri, 31 Dec 2100 23:59:59 GMT"
+    assert Client(endpoint.url, "m", pause=0).chat(HELLO) == ["now"]
+
+
+def test_it_says_why_an_answer_ended_and_in_what_words_a_model_declined(endpoint: Endpoint) -> None:
+    endpoint.reply = lambda _: (200, completion("", "stop", refusal="I won't."))
+    assert Client(endpoint.url, "m").choices(HELLO) == [Choice("", "stop", "I won't.")]
+    endpoint.reply = lambda _: (200, completion("so f", "length"))
+    assert Client(endpoint.url, "m").choices(HELLO) == [Choice("so f", "length")]
 
 
 def test_a_server_that_stays_busy_is_given_up(endpoint: Endpoint) -> None:

@@ -28,3 +28,8 @@ def test_corrections_are_repeated_as_often_as_their_share_takes_and_old_rows_nev
 def test_without_feedback_or_without_old_rows_nothing_changes() -> None:
     for examples in (rows(), [row.model_copy(update={"source": "correction"}) for row in rows()]):
         assert mixed(examples, 0.3) == examples
+
+
+def test_a_teacher_s_rows_are_no_feedback() -> None:
+    examples = [*rows(count=90), *(row.model_copy(update={"source": "teacher"}) for row in rows(1000, 10))]
+    assert mixed(examples, 0.3) == examples
