@@ -66,7 +66,7 @@ def test_saqias_own_rows_come_back_with_rater_source_and_versions(tmp_path: Path
     assert (pair.source, pair.rater, pair.chosen_version, pair.rejected_version) == ("ai", "judge", "3", None)
 
 
-def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_rest_is_named(tmp_path: Path) -> None:
+def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_others_stay_alone(tmp_path: Path) -> None:
     def judged(prompt: str, answer: str, label: bool) -> dict[str, Any]:
         return {"messages": [said("user", prompt), said("assistant", answer)], "label": label}
 
@@ -74,7 +74,8 @@ def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_rest_is_named(tmp_p
     rows = [judged("why?", "no", False), trl, judged("alone?", "yes", True)]
     found = read(written(tmp_path, rows))
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("so", "no")]
-    assert [str(row) for row in found.skipped] == ["line 3: no answer to its prompt was judged bad: no pair"]
+    assert [(row.answer, row.desirable, row.rater) for row in found.judged] == [("yes", True, "imported")]
+    assert not found.skipped
 
 
 def test_what_is_no_comparison_is_skipped_with_its_line_and_reason(tmp_path: Path) -> None:

@@ -44,9 +44,11 @@ def pairs(start: int, count: int) -> list[Preference]:
 
 @pytest.fixture
 def paired(toy: Path) -> Path:
-    """The toy with pairs, ten of them held out."""
+    """The toy with pairs, ten of them held out, and no answer that was judged by itself."""
     write_rows(layout.curated("toy") / "preferences.jsonl", pairs(100, 40))
     write_rows(layout.curated("toy") / "preferences_heldout.jsonl", pairs(200, 10))
+    for file in ("judged", "judged_heldout"):
+        write_rows(layout.curated("toy") / f"{file}.jsonl", [])
     return toy
 
 
@@ -135,7 +137,7 @@ def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: 
     write_rows(layout.curated("toy") / "preferences.jsonl", [*pairs(100, 20), *wrong])
     main(preference(objective, steps=24, anchor=0.0, **watching))
     shown = metrics()
-    assert shown["examples"] == 60
+    assert shown["examples"] == (120 if objective == "kto" else 60)
     looks = [row for row in csv.DictReader((layout.training("toy") / "loss.csv").open()) if row["heldout"]]
     lowest = min(looks, key=lambda row: float(row["heldout"]))
     assert int(lowest["step"]) == shown["best_step"]
@@ -145,8 +147,8 @@ def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: 
 
 def test_without_pairs_it_says_where_they_come_from(paired: Path) -> None:
     write_rows(layout.curated("toy") / "preferences.jsonl", [])
-    with pytest.raises(DataError, match=r"holds no pair, and train\.objective is kto: bring pairs in tasks/toy/"):
-        main(preference("kto"))
+    with pytest.raises(DataError, match=r"holds no pair, and train\.objective is dpo: bring pairs in tasks/toy/"):
+        main(preference("dpo"))
 
 
 def test_without_an_anchor_only_pairs_are_read_and_without_held_out_pairs_nothing_is_claimed(paired: Path) -> None:
