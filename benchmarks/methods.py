@@ -1,6 +1,6 @@
 """What preferences and rewards are worth on the default task, and what they cost the old tests.
 
-    python -m benchmarks.methods [--objectives dpo kto thumbs orpo grpo rloo ppo] [--set train.rl.rounds=30 …] [--keep FOLDER]
+    python -m benchmarks.methods [--objectives sft dpo kto …] [--set train.rl.rounds=30 …] [--keep FOLDER]
 
 Run it where a version has been built (`dvc repro`; from the cache after `saqia demo`). That version meets messages that
 put things in ways which nothing has taught: the generator's unseen phrasings, drawn anew, none of them a near copy of a
