@@ -23,15 +23,7 @@ from components.training.judged import Answers, JudgedBatch, JudgedBatches, both
 from components.training.lesson import Given, Lesson, Objective
 from components.training.methods import suitable_rate
 from components.training.objectives import losses
-from components.training.objectives.preference import (
-    CURVES,
-    SHARE,
-    Measure,
-    Shown,
-    anchored,
-    beta_of,
-    share_of,
-)
+from components.training.objectives.preference import CURVES, SHARE, Measure, Shown, anchored, beta_of, share_of
 from components.training.pairs import as_example, encode_pairs, logprobs
 
 Weights = tuple[float, float]

@@ -127,10 +127,7 @@ def beta_of(wanted: config.TrainSettings) -> float:
 
 
 def of_pairs(
-    sums: torch.Tensor,
-    counts: torch.Tensor,
-    reference: torch.Tensor,
-    wanted: config.TrainSettings,
+    sums: torch.Tensor, counts: torch.Tensor, reference: torch.Tensor, wanted: config.TrainSettings
 ) -> torch.Tensor:
     """The objective's mean over n pairs.
 
