@@ -8,7 +8,7 @@ Known forms, JSON Lines or one JSON array:
 | ShareGPT, LLaMA-Factory's preference variant | `conversations`, `chosen`, `rejected` ({"from": …, "value": …}) |
 | Alpaca | `instruction`, `input`, `chosen`, `rejected` |
 | judged answers (KTO) | `messages` or `prompt` and `completion`, and `label` true or false |
-| Saqia's own | a `Preference` a line |
+| Saqia's own | a `Preference` or a `Judged` a line |
 
 TRL's forms are described at https://huggingface.co/docs/trl/dataset_formats. Answers judged one by one make a pair
 where one prompt has a good answer and a bad one; the others stay by themselves. Theirs are `source`, `rater` and
@@ -45,20 +45,25 @@ class ImportedPairs:
 
     @property
     def imported(self) -> Imported:
-        """The chosen answers as examples to learn, each distinct prompt and answer once, and the pairs beside them."""
-        rows = {
-            content_id(*(f"{m.role}\x1e{m.content}" for m in pair.prompt), pair.chosen): pair for pair in self.pairs
+        """The chosen and the good answers as examples to learn, each distinct prompt and answer once, and the pairs
+        and judged answers beside them."""
+        good = [(pair.prompt, pair.chosen) for pair in self.pairs]
+        good += [(row.prompt, row.answer) for row in self.judged if row.desirable]
+        examples = {
+            (id := content_id(*(f"{m.role}\x1e{m.content}" for m in prompt), answer)): Example(
+                id=id, messages=(*prompt, Message(role="assistant", content=answer))
+            )
+            for prompt, answer in good
         }
-        examples = tuple(
-            Example(id=id, messages=(*pair.prompt, Message(role="assistant", content=pair.chosen)))
-            for id, pair in rows.items()
-        )
-        notes = (f"{len(self.pairs)} preference pairs; the chosen answers are the examples",)
-        return Imported(examples, "preference pairs", self.skipped, notes, self.pairs)
+        counts = ((len(self.pairs), "preference pairs"), (len(self.judged), "answers judged by themselves"))
+        found = " and ".join(f"{count} {what}" for count, what in counts if count)
+        notes = (f"{found}; the chosen and the good answers are the examples",)
+        name = "preference pairs" if self.pairs else "judged answers"
+        return Imported(tuple(examples.values()), name, self.skipped, notes, self.pairs, self.judged)
 
 
-def holds_pairs(path: Path) -> bool:
-    """Whether each of a file's first records compares two answers.
+def holds_judgements(path: Path) -> bool:
+    """Whether each of a file's first records compares two answers, or says what one is worth.
 
     Raises:
         DataError: the file cannot be read.
@@ -67,7 +72,7 @@ def holds_pairs(path: Path) -> bool:
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return False
     found = [record for record in islice(_records(path), _LOOKED_AT) if isinstance(record, Record)]
-    return bool(found) and all("chosen" in record.value and "rejected" in record.value for record in found)
+    return bool(found) and all({"chosen", "rejected"} <= set(row.value) or _is_judged(row.value) for row in found)
 
 
 def read(path: Path) -> ImportedPairs:
@@ -108,6 +113,8 @@ def _records(path: Path) -> Iterable[Record | Skipped]:
 
 
 def _is_judged(value: dict[str, Any]) -> bool:
+    if isinstance(value.get("desirable"), bool):
+        return "prompt" in value and "answer" in value
     return isinstance(value.get("label"), bool) and ("messages" in value or "completion" in value)
 
 
@@ -157,9 +164,12 @@ def _system(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _judged(value: dict[str, Any]) -> Judged:
-    messages = value.get("messages")
-    found = _answered(value, "completion") if messages is None else openai_messages.read({"messages": messages})
-    label, who = value["label"], _who(value)
+    messages, own = value.get("messages"), "desirable" in value
+    if messages is None:
+        found = _answered(value, "answer" if own else "completion")
+    else:
+        found = openai_messages.read({"messages": messages})
+    label, who = value["desirable" if own else "label"], _who(value)
     said = (*(f"{m.role}\x1e{m.content}" for m in found.messages), str(label), *who.values())
     version = str(value["version"]) if value.get("version") else None
     return Judged(
