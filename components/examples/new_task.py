@@ -72,8 +72,8 @@ def write_task(
     with files.replacing_folder(folder) as temporary:
         files.write_rows(temporary / "examples.jsonl", rows)
         if imported.preferences or imported.judged:
-            rated = [_asked_with(values["system"], row) for row in (*imported.preferences, *imported.judged)]
-            files.write_rows(temporary / "preferences.jsonl", rated)
+            rated: list[Preference | Judged] = [*imported.preferences, *imported.judged]
+            files.write_rows(temporary / "preferences.jsonl", [_asked_with(values["system"], row) for row in rated])
         if imported.skipped:
             files.write_text(temporary / NOT_UNDERSTOOD, "".join(f"{skipped}\n" for skipped in imported.skipped))
         if schema is not None:

@@ -141,7 +141,8 @@ def of_pairs(
         # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
         nll = -chosen.sum() / n_chosen.sum()
         return nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
-    compared = losses.dpo(chosen, rejected, *reference.chunk(2), beta).mean()
+    at_chosen, at_rejected = reference.chunk(2)
+    compared = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
     return compared + likelihood * losses.likelihood(chosen, n_chosen) if likelihood else compared
 
 
