@@ -74,8 +74,8 @@ ObjectiveName = Literal["sft", "classify", "distill", "dpo", "kto", "orpo", "ppo
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
-TAUGHT_ALONE = frozenset({"kto", "ppo", "grpo", "rloo"})
-"""Objectives that launched processes cannot share: what they measure is of the whole batch, or they sample answers."""
+TAUGHT_ALONE = frozenset({"ppo", "grpo", "rloo"})
+"""Objectives that launched processes cannot share: they sample answers."""
 
 
 class PreferenceSettings(Section):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from components.schema import Judged, Preference
-from components.training.batches import Batch, Batches, Encoded, collate, encode
-from components.training.pairs import as_example
+from components.training.batches import Batch, Batches, Encoded, collate, encode, share
+from components.training.pairs import as_example, rows_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -84,11 +84,21 @@ class JudgedBatch:
     mismatched_reference: torch.Tensor
     anchor: Batch | None
     anchor_weight: float
+    part: float = 1.0
+    """How much of a batch this is, of which `kinds` tells."""
+    kinds: tuple[int, int] = (0, 0)
+    """How many answers of the whole batch are desirable, and how many are not."""
 
     @property
     def tokens(self) -> int:
-        beside = [batch for batch in (self.anchor, self.mismatched) if batch is not None]
-        return self.answers.tokens + sum(batch.tokens for batch in beside)
+        """Of what is taught."""
+        return self.answers.tokens + (self.anchor.tokens if self.anchor else 0)
+
+    def mean(self, values: torch.Tensor, desirable: bool) -> torch.Tensor:
+        """Mean over the answers of a kind, 0 where there are none. Of a part of a batch: so that the parts' means,
+        each weighed by its part, are the mean over the whole batch."""
+        kind = self.desirable if desirable else ~self.desirable
+        return values[kind.to(values.device)].sum() / max(self.kinds[not desirable], 1) / self.part
 
 
 class JudgedBatches:
@@ -112,18 +122,46 @@ class JudgedBatches:
         self._answers, self._others, self._references, self._pad = answers, others, references, pad
         self._order = Batches(answers.rows, batch_size, seed, pad)
         self._anchor, self._weight = anchor, anchor_weight
-        self.size = self._order.size
+        self.size = min(self._order.size, anchor.size) if anchor else self._order.size
 
     def step(self, step: int) -> JudgedBatch:
         """The batch of a 0-based step."""
         picked = self._order.indices(step)
         own, elsewhere = (torch.from_numpy(reference[picked]) for reference in self._references)
+        desirable = self._answers.desirable[picked]
         return JudgedBatch(
             collate([self._answers.rows[i] for i in picked], self._pad),
-            torch.from_numpy(self._answers.desirable[picked]),
+            torch.from_numpy(desirable),
             own,
             collate([self._others[i] for i in picked], self._pad),
             elsewhere,
             self._anchor.step(step) if self._anchor else None,
             self._weight,
+            kinds=(int(desirable.sum()), int((~desirable).sum())),
         )
+
+
+def share_judged(batch: JudgedBatch, rank: int, count: int) -> tuple[JudgedBatch, float]:
+    """Every `count`-th answer of a batch from `rank` on, and its part of the batch's answers.
+
+    The mismatched rows stay whole: the reference point is taken at all of them, so everybody looks at all of them. The
+    anchor's weight makes up for its own part being another one: it counts answer tokens.
+    """
+    own = torch.arange(rank, len(batch.desirable), count)
+    part = len(own) / len(batch.desirable)
+    anchor, scale = batch.anchor, 1.0
+    if anchor is not None:
+        anchor, tokens = share(anchor, rank, count)
+        scale = tokens / part
+    return (
+        replace(
+            batch,
+            answers=rows_of(batch.answers, own),
+            desirable=batch.desirable[own],
+            reference=batch.reference[own],
+            anchor=anchor,
+            anchor_weight=batch.anchor_weight * scale,
+            part=part,
+        ),
+        part,
+    )

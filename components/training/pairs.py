@@ -126,11 +126,11 @@ def share_pairs(batch: PairBatch, rank: int, count: int) -> tuple[PairBatch, flo
     if anchor is not None:
         anchor, part = share(anchor, rank, count)
         scale = part / weight
-    answers = _rows(batch.answers, rows)
+    answers = rows_of(batch.answers, rows)
     return PairBatch(answers, batch.reference[rows], anchor, batch.anchor_weight * scale), weight
 
 
-def _rows(batch: Batch, wanted: torch.Tensor) -> Batch:
+def rows_of(batch: Batch, wanted: torch.Tensor) -> Batch:
     """Some rows of a batch, in the order that is asked for."""
     place = torch.full((len(batch.lengths),), -1)
     place[wanted] = torch.arange(len(wanted))

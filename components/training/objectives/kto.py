@@ -2,7 +2,7 @@
 
 Each answer counts by itself, so a pair is its chosen answer and its rejected one, and an answer to which nobody wrote a
 better one teaches as well (Ethayarajh et al. 2024, https://arxiv.org/abs/2402.01306). Reference, anchor and what is
-shown on held-out pairs are those of `preference`. It is one process's: z₀ is of the whole batch.
+shown on held-out pairs are those of `preference`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from components.schema import Judged, Preference
 from components.training.batches import Batches
 from components.training.completion import answer_logprobs, completion_loss, head_is_separable
 from components.training.heldout import kept_out
-from components.training.judged import Answers, JudgedBatch, JudgedBatches, both, encode_judged, mismatched
+from components.training.judged import (
+    Answers,
+    JudgedBatch,
+    JudgedBatches,
+    both,
+    encode_judged,
+    mismatched,
+    share_judged,
+)
 from components.training.lesson import Given, Lesson, Objective
 from components.training.methods import suitable_rate
 from components.training.objectives import losses
@@ -82,6 +90,7 @@ def prepare(given: Given) -> Lesson[JudgedBatch]:
         batch=batches.step,
         loss=partial(loss, wanted=wanted, weights=weights, fast=fast),
         size=batches.size,
+        share=share_judged,
         heldout=watching.loss if watching else None,
         curves=CURVES,
         metrics=lambda model: pairs.metrics(model) | alone.metrics(),
@@ -105,42 +114,24 @@ def loss(
 ) -> tuple[torch.Tensor, int, torch.Tensor]:
     """The mean loss over a batch's answers, plus the anchor; with the values of CURVES.
 
-    An answer's accuracy is whether it is on its side of z₀; the mean reward of a kind that the batch lacks is 0.
+    An answer's accuracy is whether it is on its side of z₀; the mean reward of a kind that the batch lacks is 0. The
+    likelihood is that of the desirable answers (`losses.likelihood`).
     """
     sums, counts = answer_logprobs(model, batch.answers, fast)
     desirable, reference = batch.desirable.to(sums.device), batch.reference.to(sums.device)
     with torch.no_grad():
         elsewhere, _ = answer_logprobs(model, batch.mismatched, fast)
     point = losses.reference_point(elsewhere, batch.mismatched_reference.to(sums.device))
-    judged = total = of_answers(sums, counts, desirable, reference, point, wanted, weights)
+    judged = losses.kto(sums - reference, desirable, point, beta_of(wanted), weights).mean()
+    if wanted.preference.likelihood:
+        judged = judged - wanted.preference.likelihood * batch.mean(sums / counts, desirable=True)
+    total = judged
     if batch.anchor is not None:
         total = total + batch.anchor_weight * completion_loss(model, batch.anchor, fast)[0]
     gained = (sums - reference).detach()
     right = ((gained > point) == desirable).float().mean()
-    rewards = [beta_of(wanted) * gained[kind].mean().nan_to_num() for kind in (desirable, ~desirable)]
+    rewards = [beta_of(wanted) * batch.mean(gained, kind) for kind in (True, False)]
     return total, batch.tokens, torch.stack([judged.detach(), *rewards, right])
-
-
-def of_answers(
-    sums: torch.Tensor,
-    counts: torch.Tensor,
-    desirable: torch.Tensor,
-    reference: torch.Tensor,
-    point: torch.Tensor,
-    wanted: config.TrainSettings,
-    weights: Weights,
-) -> torch.Tensor:
-    """The mean over n answers, and the desirable ones' own likelihood.
-
-    Args:
-        sums, counts, desirable, reference: (n,): log π in nats, tokens, what was said, log π_ref.
-        point: z₀.
-    """
-    found = losses.kto(sums - reference, desirable, point, beta_of(wanted), weights).mean()
-    likelihood = wanted.preference.likelihood
-    if not likelihood or not desirable.any():
-        return found
-    return found + likelihood * losses.likelihood(sums[desirable], counts[desirable])
 
 
 class Watching:
@@ -163,8 +154,12 @@ class Watching:
     def loss(self, _model: torch.nn.Module) -> float:
         """Mean over the answers, of the model as it stands now."""
         sums, counts, elsewhere = self._now()
-        point = losses.reference_point(elsewhere, self._elsewhere)
-        return of_answers(sums, counts, self._desirable, self._reference, point, self._wanted, self._weights).item()
+        point, desirable = losses.reference_point(elsewhere, self._elsewhere), self._desirable
+        gained, beta = sums - self._reference, beta_of(self._wanted)
+        found = losses.kto(gained, desirable, point, beta, self._weights).mean()
+        if desirable.any():
+            found += self._wanted.preference.likelihood * losses.likelihood(sums[desirable], counts[desirable])
+        return found.item()
 
 
 class Moved:

@@ -120,10 +120,11 @@ def test_a_preference_training_killed_and_run_again_ends_at_the_same_files(paire
     assert sha256_of(VERSION) == killed
 
 
-def test_several_processes_share_the_pairs_and_learn_the_same(paired: Path) -> None:
-    main(preference("dpo"))
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_several_processes_share_the_batches_and_learn_the_same(objective: str, paired: Path) -> None:
+    main(preference(objective))
     alone = metrics()
-    main(preference("dpo").model_copy(update={"threads": 2}))
+    main(preference(objective).model_copy(update={"threads": 2}))
     together = metrics()
     assert together["loss"] == pytest.approx(alone["loss"], rel=1e-2)
     assert together["heldout_margin"] == pytest.approx(alone["heldout_margin"], rel=0.05)

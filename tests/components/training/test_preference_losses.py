@@ -16,7 +16,7 @@ from components import config, layout
 from components.models import load_model, load_tokenizer
 from components.training.batches import Batch
 from components.training.completion import answer_logprobs
-from components.training.judged import Answers, JudgedBatches, both, encode_judged, mismatched
+from components.training.judged import Answers, JudgedBatches, both, encode_judged, mismatched, share_judged
 from components.training.objectives import kto, losses
 from components.training.objectives.preference import loss
 from components.training.pairs import PairBatch, PairBatches, encode_pairs, logprobs, share_pairs
@@ -120,7 +120,7 @@ def test_kto_on_answers_without_a_counterpart(world: SimpleNamespace, tmp_path: 
 
 def test_kto_of_answers_that_are_all_bad_or_all_good_is_a_number(world: SimpleNamespace) -> None:
     for label in (True, False):
-        one = dataclasses.replace(world.judged, desirable=torch.full((10,), label))
+        one = dataclasses.replace(world.judged, desirable=torch.full((10,), label), kinds=(10, 0) if label else (0, 10))
         found, _, curves = kto.loss(world.policy, one, wanted("kto", 1.0), (1.0, 1.0), fast=True)
         assert torch.isfinite(found)
         assert torch.isfinite(curves).all()
@@ -175,6 +175,21 @@ def test_the_chosen_answers_own_likelihood_counts_beside_the_comparison(objectiv
     sums, counts = answer_logprobs(world.policy, batch.answers)
     own = -(sums / counts)[good].mean().item()
     assert found(0.7) == pytest.approx((found(0.0)[0] + 0.7 * own,) * 2, rel=1e-5)
+
+
+def test_the_parts_of_a_batch_of_judged_answers_are_the_batch(world: SimpleNamespace) -> None:
+    world.judged.desirable[:] = torch.arange(10) < 3
+    batch = dataclasses.replace(world.judged, kinds=(3, 7), anchor=world.batch.answers, anchor_weight=0.4)
+    weights = (1.6, 0.7)
+    expected = kto.loss(world.policy, batch, wanted("kto", 0.5), weights, fast=True)
+    found = []
+    for rank in range(3):
+        part, weight = share_judged(batch, rank, 3)
+        mean, tokens, curves = kto.loss(world.policy, part, wanted("kto", 0.5), weights, fast=True)
+        found.append((float(mean) * weight, tokens, curves * weight))
+    assert sum(f[0] for f in found) == pytest.approx(float(expected[0]), rel=1e-5)
+    assert sum(f[1] for f in found) == expected[1]
+    torch.testing.assert_close(sum(f[2] for f in found), expected[2])
 
 
 def test_the_parts_of_a_batch_are_the_batch(world: SimpleNamespace) -> None:
