@@ -84,10 +84,10 @@ class JudgedBatch:
     mismatched_reference: torch.Tensor
     anchor: Batch | None
     anchor_weight: float
-    part: float = 1.0
-    """How much of a batch this is, of which `kinds` tells."""
-    kinds: tuple[int, int] = (0, 0)
+    kinds: tuple[int, int]
     """How many answers of the whole batch are desirable, and how many are not."""
+    part: float = 1.0
+    """How much of the whole batch this is."""
 
     @property
     def tokens(self) -> int:
@@ -137,7 +137,7 @@ class JudgedBatches:
             elsewhere,
             self._anchor.step(step) if self._anchor else None,
             self._weight,
-            kinds=(int(desirable.sum()), int((~desirable).sum())),
+            (int(desirable.sum()), int((~desirable).sum())),
         )
 
 
