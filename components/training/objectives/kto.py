@@ -31,7 +31,16 @@ from components.training.judged import (
 from components.training.lesson import Given, Lesson, Objective
 from components.training.methods import suitable_rate
 from components.training.objectives import losses
-from components.training.objectives.preference import CURVES, SHARE, Measure, Shown, anchored, beta_of, share_of
+from components.training.objectives.preference import (
+    CURVES,
+    SHARE,
+    Measure,
+    Shown,
+    anchored,
+    beta_of,
+    share_of,
+    unsettled,
+)
 from components.training.pairs import as_example, encode_pairs, logprobs
 
 Weights = tuple[float, float]
@@ -52,10 +61,12 @@ def prepare(given: Given) -> Lesson[JudgedBatch]:
     """
     settings, wanted, context = given.settings, given.settings.train, given.settings.model.context
     paired, paired_heldout, judged, judged_heldout, *beside = inputs(settings)
-    answers = [*both(read_rows(paired, Preference)), *read_rows(judged, Judged)]
+    pairs = read_rows(paired, Preference)
+    answers = [*both(unsettled(given, pairs)), *read_rows(judged, Judged)]
     if not answers:
         raise DataError(
-            f"{paired} holds no pair, {judged} no judged answer, and train.objective is kto: bring some in "
+            f"{paired} holds no pair{' that is not settled' if pairs else ''}, {judged} no judged answer, and "
+            "train.objective is kto: bring some in "
             f"tasks/{settings.task}/preferences.jsonl, or train with objective sft until feedback has come in"
         )
     pad = given.tokenizer.pad_token_id
@@ -80,7 +91,7 @@ def prepare(given: Given) -> Lesson[JudgedBatch]:
     watching = None
     if watched:
         watching = Watching(encode_judged(given.tokenizer, watched, context), context, wanted, weights, measured)
-    pairs = Shown(encode_pairs(given.tokenizer, read_rows(paired_heldout, Preference), context), measured)
+    compared = Shown(encode_pairs(given.tokenizer, read_rows(paired_heldout, Preference), context), measured)
     alone = Moved(encode_judged(given.tokenizer, read_rows(judged_heldout, Judged), context), measured)
     return Lesson(
         rows=len(answers),
@@ -93,7 +104,7 @@ def prepare(given: Given) -> Lesson[JudgedBatch]:
         share=share_judged,
         heldout=watching.loss if watching else None,
         curves=CURVES,
-        metrics=lambda model: pairs.metrics(model) | alone.metrics(),
+        metrics=lambda model: compared.metrics(model) | alone.metrics(),
     )
 
 

@@ -9,6 +9,7 @@ Answers that were judged one by one are `kto`'s alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ from components.training.methods import suitable_rate
 from components.training.mixture import mixed
 from components.training.objectives import losses
 from components.training.pairs import PairBatch, PairBatches, Pairs, as_example, encode_pairs, logprobs, share_pairs
+
+log = logging.getLogger("train")
 
 Measure = Callable[[Sequence[Encoded]], np.ndarray]
 """Rows → log π of their answers and how many tokens these have, by the model as it stands then; see `logprobs`."""
@@ -50,15 +53,21 @@ def prepare(given: Given) -> Lesson[PairBatch]:
     """Pairs in batches of like length, with the reference's log-probabilities; held-out pairs are measured.
 
     Raises:
-        DataError: there are no pairs, or a row is longer than the context.
+        DataError: there are no pairs, nothing is to learn from any, or a row is longer than the context.
     """
     settings, wanted = given.settings, given.settings.train
     taught, heldout, *beside = inputs(settings)
-    pairs = read_rows(taught, Preference)
-    if not pairs:
+    every = read_rows(taught, Preference)
+    if not every:
         raise DataError(
             f"{taught} holds no pair, and train.objective is {wanted.objective}: bring pairs in "
             f"tasks/{settings.task}/preferences.jsonl, or train with objective sft until corrections have come in"
+        )
+    pairs = unsettled(given, every)
+    if not pairs:
+        raise DataError(
+            f"{taught}: the model that training begins with prefers every chosen answer already: there is nothing to "
+            "teach; set train.preference.settled to null to teach them all the same"
         )
     pad = given.tokenizer.pad_token_id
     assert isinstance(pad, int)
@@ -94,6 +103,23 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         curves=CURVES,
         metrics=shown.metrics,
     )
+
+
+def unsettled(given: Given, pairs: Sequence[Preference]) -> list[Preference]:
+    """The pairs whose chosen answer the model, as training finds it, does not prefer by `preference.settled` nats."""
+    settings, pad, most = given.settings, given.tokenizer.pad_token_id, given.settings.train.preference.settled
+    assert isinstance(pad, int)
+    if most is None or not pairs:
+        return list(pairs)
+    encoded, size = encode_pairs(given.tokenizer, pairs, settings.model.context), 2 * settings.train.batch_size
+    fast = head_is_separable(given.model, Batches(encoded.chosen, size, settings.seed, pad).step(0))
+    chosen, rejected = (
+        logprobs(given.model, rows, size, pad, fast)[:, 0] for rows in (encoded.chosen, encoded.rejected)
+    )
+    kept = [pair for pair, ahead in zip(pairs, chosen - rejected, strict=True) if ahead < most]
+    left_out = len(pairs) - len(kept)
+    log.info("train: %d of %d pairs are settled, preferred already by %g nats", left_out, len(pairs), most)
+    return kept
 
 
 def anchored(given: Given, files: Sequence[Path], size: int) -> Batches | None:

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from components import config, layout
+from components.evaluation.preferences import prefers
 from components.files import DataError, sha256_of, write_rows
-from components.models import read_manifest
+from components.models import load_model, load_tokenizer, read_manifest
 from components.schema import Message, Preference
 from components.training.__main__ import main
 from tests.components.training.conftest import NUMBERS, settings
@@ -144,6 +145,22 @@ def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: 
     assert int(lowest["step"]) == shown["best_step"]
     assert float(lowest["heldout"]) == pytest.approx(shown["validation_loss"], abs=1e-5)
     assert shown["steps"] == min(24, shown["best_step"] + 6)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_what_the_model_prefers_already_is_not_taught_again(objective: str, paired: Path) -> None:
+    turned = [pair.model_copy(update={"chosen": "?", "rejected": pair.chosen}) for pair in pairs(300, 20)]
+    rows = [*pairs(100, 20), *turned]
+    preferred = prefers(load_model(layout.BASE, dtype="float32"), load_tokenizer(layout.BASE), rows)
+    known = [row for row, true in zip(rows, preferred, strict=True) if true]
+    assert 0 < len(known) < 40
+    write_rows(layout.curated("toy") / "preferences.jsonl", rows)
+    wanted = {"steps": 2, "lr": 0.01, "settled": 0.0}
+    main(preference(objective, preference=wanted))
+    assert metrics()["examples"] == (40 - len(known)) * (2 if objective == "kto" else 1)
+    write_rows(layout.curated("toy") / "preferences.jsonl", known)
+    with pytest.raises(DataError, match=r"prefers every chosen answer already|no pair that is not settled"):
+        main(preference(objective, preference=wanted))
 
 
 def test_without_pairs_it_says_where_they_come_from(paired: Path) -> None:
