@@ -1,6 +1,6 @@
 """What preferences and rewards are worth on the default task, and what they cost the old tests.
 
-    python -m benchmarks.methods [--objectives dpo kto orpo grpo rloo ppo] [--set train.rl.rounds=30 …] [--keep FOLDER]
+    python -m benchmarks.methods [--objectives sft dpo kto …] [--set train.rl.rounds=30 …] [--keep FOLDER]
 
 Run it where a version has been built (`dvc repro`; from the cache after `saqia demo`). That version meets messages that
 put things in ways which nothing has taught: the generator's unseen phrasings, drawn anew, none of them a near copy of a
@@ -8,6 +8,7 @@ message of any test set. It answers about four in five of them rightly, and each
 
 sft               a simulated person (the generator's truth) corrects the wrong answers; they are taught beside old rows
 dpo, kto, orpo    the same corrections as pairs, each over the answer that was served; old rows are the anchor
+thumbs            kto without any correction: what was served, good where it was right and bad where it was wrong
 grpo, rloo, ppo   no right answer is taught: answers are rewarded by `train.rl.rewards`, to those of the messages of
                   which the version is unsure (two answers drawn at temperature 1.5 are not equally good)
 
@@ -40,7 +41,7 @@ from components.evaluation.generation import generate, load_merged
 from components.evaluation.preferences import prefers
 from components.files import read_rows, write_rows
 from components.models import load_tokenizer
-from components.schema import Example, Message, Preference, content_id
+from components.schema import Example, Judged, Message, Preference, content_id
 from components.scoring import score
 from components.task import Task
 from components.task import load as load_task
@@ -50,8 +51,8 @@ from components.training.rl.rollouts import Rollouts, look, sample
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PREFERENCE, REWARD = ("dpo", "kto", "orpo"), ("grpo", "rloo", "ppo")
-SHOWN = ("sft", *PREFERENCE, *REWARD)
+REWARD = ("grpo", "rloo", "ppo")
+SHOWN = ("sft", "dpo", "kto", "thumbs", "orpo", *REWARD)
 KL_ROWS = 300
 DRAWN_AT = 1.5
 """Temperature of the two answers that show of what the version is unsure: at 1 it says the same nine times in ten."""
@@ -130,6 +131,22 @@ def corrections(model: Model, rows: Sequence[Example]) -> list[Preference]:
         )
         for row, text in zip(rows, served, strict=True)
         if text.strip() and not score(model.task, "methods", row, text).exact
+    ]
+
+
+def thumbs(rows: Sequence[Example], pairs: Sequence[Preference]) -> list[Judged]:
+    """Every served answer by itself: right ones up, wrong ones down, which are those that `pairs` reject."""
+    wrong = {pair.id: pair.rejected for pair in pairs}
+    return [
+        Judged(
+            id=row.id,
+            prompt=row.prompt,
+            answer=wrong.get(row.id, row.answer),
+            desirable=row.id not in wrong,
+            source="human",
+            rater="simulated-person",
+        )
+        for row in rows
     ]
 
 
@@ -235,16 +252,21 @@ def changed(folder: Path, changes: dict[str, Any]) -> config.Settings:
 
 def trained(objective: str, project: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """Train from the version at hand in the working directory, by stage `train`; what it shows."""
-    settings = changed(project, changes | {"train.objective": objective, "train.start": "champion"})
+    named = "kto" if objective == "thumbs" else objective
+    settings = changed(project, changes | {"train.objective": named, "train.start": "champion"})
     layout.PARAMS.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     curated = layout.curated("intake")
     curated.mkdir(parents=True, exist_ok=True)
     new, old, asked = (read_rows(Path(f"{name}.jsonl"), Example) for name in ("new", "old", "unsure"))
+    pairs = read_rows(Path("pairs.jsonl"), Preference)
     if objective == "sft":
-        wrong = {pair.id for pair in read_rows(Path("pairs.jsonl"), Preference)}
+        wrong = {pair.id for pair in pairs}
         old += [row.model_copy(update={"source": "correction"}) for row in new if row.id in wrong]
     write_rows(curated / "train.jsonl", asked if objective in REWARD else old)
-    for name, file in (("replay", "replay"), ("pairs", "preferences"), ("pairs_heldout", "preferences_heldout")):
+    write_rows(curated / "preferences.jsonl", [] if objective == "thumbs" else pairs)
+    write_rows(curated / "judged.jsonl", thumbs(new, pairs) if objective == "thumbs" else [])
+    write_rows(curated / "judged_heldout.jsonl", [])
+    for name, file in (("replay", "replay"), ("pairs_heldout", "preferences_heldout")):
         shutil.copy2(f"{name}.jsonl", curated / f"{file}.jsonl")
     here = {"SAQIA_HOME": str(Path.cwd() / ".saqia"), "MLFLOW_TRACKING_URI": f"sqlite:///{Path.cwd()}/mlflow.db"}
     paths = os.pathsep.join([str(project), os.environ.get("PYTHONPATH", "")])

@@ -28,7 +28,7 @@ def task_folder(task: str) -> Path:
 
 
 def preferences(task: str) -> Path:
-    """Pairs that the user brought for the task, in any form that `components/examples/preferences.py` knows."""
+    """Pairs and judged answers that the user brought, in any form that `components/examples/preferences.py` knows."""
     return task_folder(task) / "preferences.jsonl"
 
 
@@ -47,8 +47,8 @@ def curated(task: str) -> Path:
     replay.jsonl (old rows that no adapter is
     taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (this turn's
     locked feedback), regression.jsonl (locked in earlier turns). Preference rows: preferences.jsonl (to teach) and
-    preferences_heldout.jsonl (to show what was learned). Beside them review.jsonl (FeedbackRow waiting for a person)
-    and dropped.jsonl (Dropped)."""
+    preferences_heldout.jsonl (to show what was learned); so with Judged rows: judged.jsonl, judged_heldout.jsonl.
+    Beside them review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
     return Path("data") / task / "curated"
 
 

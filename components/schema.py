@@ -161,6 +161,19 @@ class Preference(Record):
     rejected_version: str | None = None
 
 
+class Judged(Record):
+    """One answer that was found good or bad by itself, without another one to compare it with."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    answer: str
+    desirable: bool
+    source: Literal["human", "ai"]
+    rater: str
+    version: str | None = None
+    """Which version gave the answer."""
+
+
 class Dropped(Record):
     """A row that a data step kept out or changed, and why."""
 

@@ -112,7 +112,7 @@ def _open(store: Store, name: str) -> Turn | str:
         return f"no new feedback on {name}: nothing done"
     if not resumed and not waiting["correction"]:
         counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
-        return f"no new corrections on {name} ({counts} waiting): nothing to learn from yet"
+        return f"no new corrections on {name} ({counts} waiting): a turn begins with them, since they can show a gain"
     turn = store.open_turn(name)
     return turn if turn is not None else f"no new feedback on {name}: nothing done"
 

@@ -44,6 +44,11 @@ def create(
             f"note: the pairs are in {folder.relative_to(root)}/preferences.jsonl; "
             "train.objective dpo, kto or orpo teaches them"
         )
+    if imported.judged:
+        typer.echo(
+            f"note: the judged answers are in {folder.relative_to(root)}/preferences.jsonl; "
+            "train.objective kto teaches them"
+        )
     if imported.skipped:
         typer.echo(f"note: every row that was not understood: {folder.relative_to(root)}/{new_task.NOT_UNDERSTOOD}")
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")

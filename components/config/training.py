@@ -74,12 +74,13 @@ ObjectiveName = Literal["sft", "classify", "distill", "dpo", "kto", "orpo", "ppo
 """What a version is trained for; each name is a module of `components/training/objectives/`."""
 
 
-TAUGHT_ALONE = frozenset({"kto", "ppo", "grpo", "rloo"})
-"""Objectives that launched processes cannot share: what they measure is of the whole batch, or they sample answers."""
+TAUGHT_ALONE = frozenset({"ppo", "grpo", "rloo"})
+"""Objectives that launched processes cannot share: they sample answers."""
 
 
 class PreferenceSettings(Section):
-    """How `dpo`, `kto` and `orpo` learn from pairs; batch size, warm-up and method are those of `train`."""
+    """How `dpo`, `kto` and `orpo` learn from pairs, and `kto` from judged answers; batch size (of pairs), warm-up and
+    method are those of `train`."""
 
     beta: float | None = Field(None, gt=0)
     """dpo, kto: how much a nat away from the reference weighs, so that a smaller one moves further from it.
@@ -92,6 +93,13 @@ class PreferenceSettings(Section):
     over tokens, a comparison is of sums over answers: at 1 it hardly counts. 0: pairs only."""
     likelihood: float = Field(1.0, ge=0)
     """dpo, kto: weight of the chosen answers' own likelihood, which a comparison alone may let fall. 0: none."""
+    settled: float | None = Field(None, ge=0)
+    """A pair whose chosen answer the model that training begins with prefers already by so many nats is left out: it
+    would only be pushed on, every turn anew, at the cost of all else. None: every pair is taught."""
+    desirable_weight: float | None = Field(None, gt=0)
+    undesirable_weight: float | None = Field(None, gt=0)
+    """kto: how much a desirable, or an undesirable, answer counts (λ_D and λ_U in its paper). None: so that both kinds
+    count alike, however many there are of each; the paper recommends that, up to 4:3 for the desirable ones."""
 
 
 class TrainSettings(Section):

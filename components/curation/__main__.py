@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from components.curation.clean import Cleaner
 from components.curation.curate import FILES, Curated, curate
 from components.curation.evaluation_sets import evaluation_files
 from components.curation.scrub import scrubber
-from components.examples.formats.records import Skipped
 from components.examples.lengths import Context
+from components.examples.preferences import ImportedPairs
 from components.examples.preferences import read as read_pairs
 from components.feedback.judges import judges_of
 from components.feedback.votes import Voted, as_fought, preferences
@@ -57,7 +57,7 @@ def main(settings: config.Settings) -> None:
     )  # fmt: skip
     cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
     context = Context(settings.model.context)
-    own_pairs, unread = _own_pairs(settings.task)
+    brought = _brought(settings.task)
     voted, told = _voted(settings)
     curated = curate(
         task,
@@ -69,10 +69,11 @@ def main(settings: config.Settings) -> None:
         settings.train.replay,
         settings.seed,
         context.excess,
-        own_pairs,
+        brought.pairs,
         voted,
+        brought.judged,
     )
-    curated.report["pairs"]["not understood"] = [str(row) for row in unread]
+    curated.report["pairs"]["not understood"] = [str(row) for row in brought.skipped]
     curated.report["pairs"]["arena"] = told
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
@@ -85,13 +86,10 @@ def main(settings: config.Settings) -> None:
         )
 
 
-def _own_pairs(name: str) -> tuple[Sequence[Preference], Sequence[Skipped]]:
-    """The pairs of the task's own file, and the rows of it that are none."""
+def _brought(name: str) -> ImportedPairs:
+    """The pairs and judged answers of the task's own file, and the rows of it that are neither."""
     path = layout.preferences(name)
-    if not path.exists():
-        return (), ()
-    found = read_pairs(path)
-    return found.pairs, found.skipped
+    return read_pairs(path) if path.exists() else ImportedPairs(())
 
 
 def _voted(settings: config.Settings) -> tuple[list[Preference], dict[str, Any]]:

@@ -1,14 +1,17 @@
-"""No single person speaks for everybody: a bound on one rater's share of a turn's rows, and of the pairs to teach."""
+"""No single person speaks for everybody: a bound on one rater's share of a turn's rows, and of the pairs and judged
+answers to teach."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from components.curation.settled import Settled
 from components.feedback.triage import drop
-from components.schema import Dropped, Preference
+from components.schema import Dropped, Judged, Preference
 
+Row = TypeVar("Row", Preference, Judged)
 STEP = "rater cap"
 
 
@@ -55,26 +58,27 @@ def capped(
 
 
 def capped_votes(
-    pairs: Sequence[Preference], votes: Collection[str], share: float, free: int, trusted: Collection[str]
-) -> tuple[list[Preference], list[tuple[Preference, str]]]:
-    """Keep each voter's first pairs up to the allowance, and tell of each other one why it is not taught.
+    rows: Sequence[Row], votes: Collection[str], share: float, free: int, trusted: Collection[str], what: str
+) -> tuple[list[Row], list[tuple[Row, str]]]:
+    """Keep each person's first pairs, or judged answers, up to the allowance, and tell of each other one why it is
+    not taught.
 
-    Bounded are the pairs whose ids are in `votes`. Corrections (which `capped` has bounded turn by turn), the task's
-    own pairs, a judge's (which count while it may be trusted) and trusted people's are not: they count in what the
-    others' share is taken of.
+    Bounded are the rows whose ids are in `votes`. Corrections (which `capped` has bounded turn by turn), the task's own
+    rows, a judge's (which count while it may be trusted) and trusted people's are not: they count in what the others'
+    share is taken of. `what` names the rows.
     """
-    counts = Counter(pair.rater for pair in pairs)
+    counts = Counter(row.rater for row in rows)
     allowed = allowance(list(counts.values()), share, free)
     given: Counter[str] = Counter()
-    kept: list[Preference] = []
-    dropped: list[tuple[Preference, str]] = []
-    for pair in pairs:
-        rater = pair.rater
+    kept: list[Row] = []
+    dropped: list[tuple[Row, str]] = []
+    for row in rows:
+        rater = row.rater
         given[rater] += 1
-        free_of_it = pair.id not in votes or pair.source == "ai" or rater in trusted
+        free_of_it = row.id not in votes or row.source == "ai" or rater in trusted
         if free_of_it or given[rater] <= allowed:
-            kept.append(pair)
+            kept.append(row)
         else:
-            why = f"rater {rater} gave {counts[rater]} of {len(pairs)} pairs; at most {allowed} may be taught"
-            dropped.append((pair, why))
+            why = f"rater {rater} gave {counts[rater]} of {len(rows)} {what}; at most {allowed} may be taught"
+            dropped.append((row, why))
     return kept, dropped

@@ -2,7 +2,8 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked. Pairs, of corrections and brought ones: see `pairs`.
+turns, rater cap, taught or locked. Pairs, of corrections and brought ones: see `pairs`. Answers
+that were judged one by one, by thumbs and brought ones: see `judged`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from components.config import CurateSettings
 from components.curation.cap import capped
 from components.curation.clean import Cleaner
 from components.curation.duplicates import without_duplicates
+from components.curation.judged import weigh
 from components.curation.ledger import Ledger
 from components.curation.near import NearIndex, asked, question, question_key
-from components.curation.pairs import pair_up, sources
+from components.curation.pairs import TORN, pair_up, sources
 from components.curation.replay import held_back, sample
 from components.curation.settled import Body, Settled
 from components.curation.sides import Sides
 from components.curation.sources import taught_by
-from components.feedback.suspicion import suspicions
+from components.feedback.suspicion import suspicions, suspicious_dislikes
 from components.feedback.triage import drop, quarantine, triage
-from components.schema import Dropped, Example, FeedbackRow, Message, Preference, content_id
+from components.schema import Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
 from components.task import Task
 
 log = logging.getLogger("curate")
@@ -34,7 +36,8 @@ Excess = Callable[[Sequence[Message]], "str | None"]
 """Why a conversation is too long for the model, or None."""
 
 
-FILES = ("train", "replay", "target", "regression", "preferences", "preferences_heldout", "review", "dropped")
+COMPARED = ("preferences", "preferences_heldout", "judged", "judged_heldout")
+FILES = ("train", "replay", "target", "regression", *COMPARED, "review", "dropped")
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Curated:
     regression: list[Example]
     preferences: list[Preference]
     preferences_heldout: list[Preference]
+    judged: list[Judged]
+    judged_heldout: list[Judged]
     review: list[FeedbackRow]
     dropped: list[Dropped]
     report: dict[str, Any] = field(default_factory=dict)
@@ -64,13 +69,14 @@ def curate(
     excess: Excess,
     brought: Sequence[Preference] = (),
     voted: Sequence[Preference] = (),
+    judged: Sequence[Judged] = (),
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
     events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
-    why a conversation is too long for the model, `brought` the pairs that came with the task, and
-    `voted` those of the arena's votes.
+    why a conversation is too long for the model, `brought` the pairs that came with the task,
+    `voted` those of the arena's votes, and `judged` the judged answers that came with the task.
 
     Raises:
         StageError: the counts do not add up.
@@ -104,13 +110,28 @@ def curate(
     own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
 
     corrected = [_preference(row) for row in (*feedback.taught, *feedback.locked) if row.corrects]
-    if brought or voted:
+    if brought or voted or judged:
         for row in rows:  # what corrections are about has its side already
             sides.teach(question(row))
     paired = pair_up([*corrected, *brought], task, cleaner, excess, sides, settings, voted)
 
+    praised = [(row.row, row.answer) for row in (*feedback.taught, *feedback.locked) if not row.corrects]
+    thumbs = [*praised, *((row, row.answer) for row in feedback.disliked)]
+    weighed = weigh(
+        sorted(thumbs, key=lambda thumb: thumb[0].seq),
+        feedback.doubted,
+        judged,
+        [*paired.taught, *paired.heldout],
+        [question(row) for row in again],
+        task,
+        cleaner,
+        excess,
+        sides,
+        settings,
+    )
+
     last = len(snapshots)
-    ledgers = (own_ledger, feedback.ledger, paired.ledger)
+    ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
     result = Curated(
         train=[*(_example(row, task) for row in feedback.taught), *again],
         replay=replay,
@@ -118,6 +139,8 @@ def curate(
         regression=[_example(row, task) for row in feedback.locked if row.turn < last],
         preferences=paired.taught,
         preferences_heldout=paired.heldout,
+        judged=weighed.taught,
+        judged_heldout=weighed.heldout,
         review=feedback.review,
         dropped=[row for ledger in ledgers for row in (*ledger.changed, *ledger.removed)],
     )
@@ -131,6 +154,7 @@ def curate(
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
         "pairs": paired.ledger.report() | {"sources": sources(paired.taught)},
+        "judged": weighed.ledger.report() | {"sources": sources(weighed.taught)},
         "taught": taught_by(result.train),
         "files": {name: len(getattr(result, name)) for name in FILES},
     }
@@ -143,6 +167,10 @@ class _Feedback:
     taught: list[Settled]
     locked: list[Settled]
     review: list[FeedbackRow]
+    disliked: list[FeedbackRow]
+    """Thumbs down that say of an answer that it is bad."""
+    doubted: dict[str, str]
+    """Of these, event ids → why they teach nothing until a person has looked."""
 
 
 def _feedback(
@@ -157,6 +185,8 @@ def _feedback(
     ledger = Ledger("feedback", sum(len(rows) for rows in snapshots))
     body = Body(settings.near_duplicate, any_answer=task.answer == "text", trusted=settings.trusted_raters)
     review: list[FeedbackRow] = []
+    disliked: list[FeedbackRow] = []
+    doubted_dislikes: dict[str, str] = {}
     before: list[FeedbackRow] = []
 
     def key(row: FeedbackRow) -> str:
@@ -170,12 +200,15 @@ def _feedback(
             cleaned.append(row)
             sides.assign(asked(row.messages))
         # Of the events as they were said: cleaning would take hidden characters away.
-        doubted = suspicions(events, before, task, settings.trust, settings.trusted_raters, cleaner.canonical, key)
+        known = (events, before, task, settings.trust, settings.trusted_raters, cleaner.canonical, key)
+        doubted = suspicions(*known)
+        doubted_dislikes |= suspicious_dislikes(*known)
         before += events
         ledger.remove(quarantine(row, doubted[row.event_id], "suspicion") for row in cleaned if row.event_id in doubted)
         sorted_out = triage([row for row in cleaned if row.event_id not in doubted], cleaner.canonical, key)
         ledger.remove(sorted_out.dropped)
         review += sorted_out.review
+        disliked += sorted_out.disliked
         fitting = []
         for taught in sorted_out.teach:
             long = excess((*taught.row.messages, Message(role="assistant", content=taught.answer)))
@@ -195,9 +228,8 @@ def _feedback(
     by_side: dict[str, list[Settled]] = {"taught": [], "locked": [], "torn": []}
     for counted in body.rows():
         by_side[sides.assign(counted.text)].append(counted)
-    torn = "near both a taught and a locked row, so it can be neither without giving a test away"
-    ledger.remove(drop(row.row, torn, "sides") for row in by_side["torn"])
-    return _Feedback(ledger, by_side["taught"], by_side["locked"], review)
+    ledger.remove(drop(row.row, TORN, "sides") for row in by_side["torn"])
+    return _Feedback(ledger, by_side["taught"], by_side["locked"], review, disliked, doubted_dislikes)
 
 
 def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:

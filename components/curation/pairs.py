@@ -8,8 +8,9 @@ nobody is right by having spoken last.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from components.config import CurateSettings
 from components.curation.cap import STEP, capped_votes
@@ -17,10 +18,13 @@ from components.curation.clean import Cleaner
 from components.curation.ledger import Ledger
 from components.curation.near import NearIndex, asked, question_key
 from components.curation.sides import Sides
-from components.schema import Dropped, Message, Preference
+from components.schema import Dropped, Judged, Message, Preference
 from components.task import Task
 
 Excess = Callable[[Sequence[Message]], "str | None"]
+Row = TypeVar("Row", Preference, Judged)
+CLEANED = "Unicode, spaces or JSON notation made uniform, personal data replaced"
+TORN = "near both a taught and a locked row, so it can be neither without giving a test away"
 
 
 @dataclass
@@ -52,41 +56,45 @@ def pair_up(
     """
     ledger = Ledger("preference pairs", len(pairs) + len(votes))
     kept: list[Preference] = []
-    times: Counter[str] = Counter()
     voted: set[str] = set()
-    for number, given in enumerate([*pairs, *votes]):
-        times[given.id] += 1
-        if times[given.id] > 1:  # a line that is there twice: each gets an account of its own
-            given = given.model_copy(update={"id": f"{given.id}-{times[given.id]}"})
+    for number, given in enumerate(told_apart([*pairs, *votes])):
         if number >= len(pairs):
             voted.add(given.id)
-        pair, changed = _cleaned(_asked_as_served(given, task), cleaner)
+        pair, changed = _cleaned(asked_as_served(given, task), cleaner)
         reason = _fault(pair, task, excess)
         if reason is not None:
-            ledger.remove([_gone(pair, *reason)])
+            ledger.remove([gone(pair, *reason)])
             continue
         if changed:
-            said = "Unicode, spaces or JSON notation made uniform, personal data replaced"
-            ledger.change([_gone(pair, "clean", said, "changed")])
+            ledger.change([gone(pair, "clean", CLEANED, "changed")])
         kept.append(pair)
     kept = _agreeing(_distinct(kept, settings.near_duplicate, ledger), ledger)
     found: dict[str, list[Preference]] = {"taught": [], "locked": [], "torn": []}
     for pair in kept:
         found[sides.assign(asked(pair.prompt))].append(pair)
-    torn = "near both a taught and a locked row, so it can be neither without giving a test away"
-    ledger.remove(_gone(pair, "sides", torn) for pair in found["torn"])
+    ledger.remove(gone(pair, "sides", TORN) for pair in found["torn"])
     trusted = settings.trusted_raters
-    taught, excessive = capped_votes(found["taught"], voted, settings.rater_share, settings.rater_free, trusted)
-    ledger.remove(_gone(pair, STEP, why) for pair, why in excessive)
+    taught, excessive = capped_votes(
+        found["taught"], voted, settings.rater_share, settings.rater_free, trusted, what="pairs"
+    )
+    ledger.remove(gone(pair, STEP, why) for pair, why in excessive)
     ledger.end(preferences=len(taught), preferences_heldout=len(found["locked"]))
     return Paired(taught, found["locked"], ledger)
 
 
-def _asked_as_served(pair: Preference, task: Task) -> Preference:
-    """The pair with the task's system message, where it has none of its own."""
-    if any(message.role == "system" for message in pair.prompt):
-        return pair
-    return pair.model_copy(update={"prompt": (*task.prompt("")[:-1], *pair.prompt)})
+def told_apart(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows with ids that differ: a line that is there twice gets an account of its own each time."""
+    times: Counter[str] = Counter()
+    for row in rows:
+        times[row.id] += 1
+        yield row if times[row.id] == 1 else row.model_copy(update={"id": f"{row.id}-{times[row.id]}"})
+
+
+def asked_as_served(row: Row, task: Task) -> Row:
+    """The row with the task's system message, where it has none of its own."""
+    if any(message.role == "system" for message in row.prompt):
+        return row
+    return row.model_copy(update={"prompt": (*task.prompt("")[:-1], *row.prompt)})
 
 
 def _cleaned(pair: Preference, cleaner: Cleaner) -> tuple[Preference, bool]:
@@ -98,7 +106,7 @@ def _cleaned(pair: Preference, cleaner: Cleaner) -> tuple[Preference, bool]:
 
 def _fault(pair: Preference, task: Task, excess: Excess) -> tuple[str, str] | None:
     """The step that leaves the pair out, and why; None where nothing is wrong with it."""
-    if not any(message.role == "user" and message.content.strip() for message in pair.prompt):
+    if not asks(pair):
         return "prompt", "there is no user message to answer"
     if not pair.chosen.strip() or not pair.rejected.strip():
         return "answers", "an answer is empty"
@@ -113,6 +121,11 @@ def _fault(pair: Preference, task: Task, excess: Excess) -> tuple[str, str] | No
     return None
 
 
+def asks(row: Preference | Judged) -> bool:
+    """Whether there is something to answer."""
+    return any(message.role == "user" and message.content.strip() for message in row.prompt)
+
+
 def _distinct(pairs: Sequence[Preference], near: float, ledger: Ledger) -> list[Preference]:
     """The first of each pair, and of near copies of a question with the same two answers."""
     kept: list[Preference] = []
@@ -125,7 +138,7 @@ def _distinct(pairs: Sequence[Preference], near: float, ledger: Ledger) -> list[
             index.add(pair.id, text)
             kept.append(pair)
         else:
-            ledger.remove([_gone(pair, "duplicates", f"the same answers to the same or a near question as {hit[0]}")])
+            ledger.remove([gone(pair, "duplicates", f"the same answers to the same or a near question as {hit[0]}")])
     return kept
 
 
@@ -138,17 +151,18 @@ def _agreeing(pairs: Sequence[Preference], ledger: Ledger) -> list[Preference]:
     for pair in pairs:
         if (pair.rejected, pair.chosen) in decided[question_key(asked(pair.prompt))]:
             said = "another pair prefers the other one of the same two answers; a person must decide"
-            ledger.remove([_gone(pair, "contradictions", said, "quarantined")])
+            ledger.remove([gone(pair, "contradictions", said, "quarantined")])
         else:
             kept.append(pair)
     return kept
 
 
-def _gone(pair: Preference, step: str, reason: str, action: str = "dropped") -> Dropped:
-    question = next((m.content for m in reversed(pair.prompt) if m.role == "user"), "")
-    return Dropped.model_validate({"id": pair.id, "step": step, "action": action, "reason": reason, "text": question})
+def gone(row: Preference | Judged, step: str, reason: str, action: str = "dropped") -> Dropped:
+    """The account of a row that is left out, or changed."""
+    question = next((m.content for m in reversed(row.prompt) if m.role == "user"), "")
+    return Dropped.model_validate({"id": row.id, "step": step, "action": action, "reason": reason, "text": question})
 
 
-def sources(pairs: Sequence[Preference]) -> dict[str, int]:
-    """How many pairs people decided, and how many a model did."""
-    return dict(sorted(Counter(pair.source for pair in pairs).items()))
+def sources(rows: Sequence[Preference | Judged]) -> dict[str, int]:
+    """How many of them people decided, and how many a model did."""
+    return dict(sorted(Counter(row.source for row in rows).items()))

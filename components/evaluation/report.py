@@ -342,9 +342,10 @@ def _curation(reports: Path) -> list[dict[str, Any]]:
         ("own", "The task's own rows"),
         ("feedback", "Feedback"),
         ("pairs", "Preference pairs"),
+        ("judged", "Judged answers"),
     ):
         ledger = found.get(name)
-        if isinstance(ledger, dict) and (ledger.get("in") or (name != "pairs" and "in" in ledger)):
+        if isinstance(ledger, dict) and (ledger.get("in") or (name in ("own", "feedback") and "in" in ledger)):
             steps = [
                 (step.replace("_", " "), {k: v for k, v in counts.items() if v})
                 for step, counts in ledger.get("steps", {}).items()

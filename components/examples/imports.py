@@ -11,7 +11,7 @@ from typing import Any
 
 from components.examples.formats import alpaca, openai_messages, pairs, reading, sharegpt, table
 from components.examples.formats.records import Imported, Record, Skipped, Unusable, kind_of
-from components.examples.preferences import holds_pairs
+from components.examples.preferences import holds_judgements
 from components.examples.preferences import read as read_pairs
 from components.files import DataError
 from components.schema import Example
@@ -23,8 +23,8 @@ _LOOKED_AT = 200
 
 def read(path: Path, prompt_column: str | None = None, answer_column: str | None = None) -> Imported:
     """Read a file of examples: OpenAI messages, ShareGPT, Alpaca, prompt/completion (JSON Lines or
-    one JSON array), CSV or TSV; or of preference pairs, whose chosen answers are the examples. The format is found by
-    looking at the content.
+    one JSON array), CSV or TSV; or of preference pairs and judged answers, whose chosen and good answers are the
+    examples. The format is found by looking at the content.
 
     `prompt_column` and `answer_column` name columns of a table, or keys of JSON objects.
 
@@ -32,15 +32,18 @@ def read(path: Path, prompt_column: str | None = None, answer_column: str | None
         DataError: the file cannot be read, is in none of the formats, or none of its rows is usable.
     """
     reading.check(path)
-    if prompt_column is None and answer_column is None and holds_pairs(path):
-        return read_pairs(path).imported
-    if is_json(path):
+    if prompt_column is None and answer_column is None and holds_judgements(path):
+        imported = read_pairs(path).imported
+    elif is_json(path):
         imported = _read_json(path, prompt_column, answer_column)
     else:
         imported = table.read(path, prompt_column, answer_column)
     if not imported.examples:
-        first = f"; first: {imported.skipped[0]}" if imported.skipped else ""
-        raise DataError(f"{path}: none of its {len(imported.skipped)} rows is usable as {imported.format}{first}")
+        why = f"; first: {imported.skipped[0]}" if imported.skipped else ""
+        if imported.judged:
+            why += "; there is no good answer to learn from"
+        rows = len(imported.skipped) + len(imported.judged)
+        raise DataError(f"{path}: none of its {rows} rows is usable as {imported.format}{why}")
     return imported
 
 

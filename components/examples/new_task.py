@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from components import files, layout
 from components.examples.formats.records import Imported
 from components.examples.labels import labels_of
-from components.schema import Example, Message, Preference
+from components.schema import Example, Judged, Message, Preference
 from components.task import TaskError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -36,9 +36,9 @@ def write_task(
     root: Path,
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write tasks/<name>/ (task.yaml, examples.jsonl, preferences.jsonl where there are pairs, not-understood.txt where
-    rows were not, schema.py where one is given, params.yaml where `parameters` differ from the project's), whole or
-    not at all.
+    """Write tasks/<name>/ (task.yaml, examples.jsonl, preferences.jsonl where there are pairs or judged answers,
+    not-understood.txt where rows were not, schema.py where one is given, params.yaml where `parameters` differ from
+    the project's), whole or not at all.
 
     The kind of answer is inferred: `json` where every answer is a JSON object, `label` where
     the answers are few short values, else `text`. A system message that all rows share
@@ -71,9 +71,9 @@ def write_task(
     values["suggestions"] = [row.question for row in rows if len(row.question) <= _SUGGESTION_LENGTH][:_SUGGESTIONS]
     with files.replacing_folder(folder) as temporary:
         files.write_rows(temporary / "examples.jsonl", rows)
-        if imported.preferences:
-            pairs = [_asked_with(values["system"], pair) for pair in imported.preferences]
-            files.write_rows(temporary / "preferences.jsonl", pairs)
+        if imported.preferences or imported.judged:
+            rated: list[Preference | Judged] = [*imported.preferences, *imported.judged]
+            files.write_rows(temporary / "preferences.jsonl", [_asked_with(values["system"], row) for row in rated])
         if imported.skipped:
             files.write_text(temporary / NOT_UNDERSTOOD, "".join(f"{skipped}\n" for skipped in imported.skipped))
         if schema is not None:
@@ -120,11 +120,11 @@ def _shared_system(examples: Sequence[Example]) -> tuple[str, list[Example]]:
     return system, [row.model_copy(update={"messages": row.messages[1:]}) for row in examples]
 
 
-def _asked_with(system: str, pair: Preference) -> Preference:
-    """The pair with the task's system message where it has none: its prompt is all that the model is asked."""
-    if not system or pair.prompt[0].role == "system":
-        return pair
-    return pair.model_copy(update={"prompt": (Message(role="system", content=system), *pair.prompt)})
+def _asked_with(system: str, row: Preference | Judged) -> Preference | Judged:
+    """The row with the task's system message where it has none: its prompt is all that the model is asked."""
+    if not system or row.prompt[0].role == "system":
+        return row
+    return row.model_copy(update={"prompt": (Message(role="system", content=system), *row.prompt)})
 
 
 def _stripped(row: Example) -> Example:

@@ -1,4 +1,4 @@
-"""Reading the comparisons that a user brings: which of two answers to a prompt was preferred.
+"""Reading what a user brings of judgements: which of two answers to a prompt was preferred, or what one is worth.
 
 Known forms, JSON Lines or one JSON array:
 
@@ -8,10 +8,11 @@ Known forms, JSON Lines or one JSON array:
 | ShareGPT, LLaMA-Factory's preference variant | `conversations`, `chosen`, `rejected` ({"from": …, "value": …}) |
 | Alpaca | `instruction`, `input`, `chosen`, `rejected` |
 | judged answers (KTO) | `messages` or `prompt` and `completion`, and `label` true or false |
-| Saqia's own | a `Preference` a line |
+| Saqia's own | a `Preference` or a `Judged` a line |
 
 TRL's forms are described at https://huggingface.co/docs/trl/dataset_formats. Answers judged one by one make a pair
-where one prompt has a good answer and a bad one.
+where one prompt has a good answer and a bad one; the others stay by themselves. Theirs are `source`, `rater` and
+`version` too, as a pair's are `source`, `rater`, `chosen_version` and `rejected_version`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 from components.examples.formats import alpaca, openai_messages, reading, sharegpt
 from components.examples.formats.records import Imported, Record, Skipped, Unusable, filled
 from components.files import DataError
-from components.schema import Example, Message, Preference, content_id
+from components.schema import Example, Judged, Message, Preference, content_id
 
 RATER = "imported"
 """Who preferred the chosen answer where the file does not say."""
@@ -39,23 +40,30 @@ class ImportedPairs:
 
     pairs: tuple[Preference, ...]
     skipped: tuple[Skipped, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    """Answers without a counterpart."""
 
     @property
     def imported(self) -> Imported:
-        """The chosen answers as examples to learn, each distinct prompt and answer once, and the pairs beside them."""
-        rows = {
-            content_id(*(f"{m.role}\x1e{m.content}" for m in pair.prompt), pair.chosen): pair for pair in self.pairs
+        """The chosen and the good answers as examples to learn, each distinct prompt and answer once, and the pairs
+        and judged answers beside them."""
+        good = [(pair.prompt, pair.chosen) for pair in self.pairs]
+        good += [(row.prompt, row.answer) for row in self.judged if row.desirable]
+        examples = {
+            (id := content_id(*(f"{m.role}\x1e{m.content}" for m in prompt), answer)): Example(
+                id=id, messages=(*prompt, Message(role="assistant", content=answer))
+            )
+            for prompt, answer in good
         }
-        examples = tuple(
-            Example(id=id, messages=(*pair.prompt, Message(role="assistant", content=pair.chosen)))
-            for id, pair in rows.items()
-        )
-        notes = (f"{len(self.pairs)} preference pairs; the chosen answers are the examples",)
-        return Imported(examples, "preference pairs", self.skipped, notes, self.pairs)
+        counts = ((len(self.pairs), "preference pairs"), (len(self.judged), "answers judged by themselves"))
+        found = " and ".join(f"{count} {what}" for count, what in counts if count)
+        notes = (f"{found}; the chosen and the good answers are the examples",)
+        name = "preference pairs" if self.pairs else "judged answers"
+        return Imported(tuple(examples.values()), name, self.skipped, notes, self.pairs, self.judged)
 
 
-def holds_pairs(path: Path) -> bool:
-    """Whether each of a file's first records compares two answers.
+def holds_judgements(path: Path) -> bool:
+    """Whether each of a file's first records compares two answers, or says what one is worth.
 
     Raises:
         DataError: the file cannot be read.
@@ -64,7 +72,7 @@ def holds_pairs(path: Path) -> bool:
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return False
     found = [record for record in islice(_records(path), _LOOKED_AT) if isinstance(record, Record)]
-    return bool(found) and all("chosen" in record.value and "rejected" in record.value for record in found)
+    return bool(found) and all({"chosen", "rejected"} <= set(row.value) or _is_judged(row.value) for row in found)
 
 
 def read(path: Path) -> ImportedPairs:
@@ -76,28 +84,28 @@ def read(path: Path) -> ImportedPairs:
     reading.check(path)
     pairs: list[Preference] = []
     skipped: list[Skipped] = []
-    judged: defaultdict[tuple[Message, ...], list[tuple[int, bool, str]]] = defaultdict(list)
+    judged: defaultdict[tuple[Message, ...], list[Judged]] = defaultdict(list)
     for record in _records(path):
         if isinstance(record, Skipped):
             skipped.append(record)
             continue
         try:
             if _is_judged(record.value):
-                prompt, answer = _judged(record.value)
-                judged[prompt].append((record.line, record.value["label"], answer))
+                answer = _judged(record.value)
+                judged[answer.prompt].append(answer)
             else:
                 pairs.append(_pair(record.value))
         except Unusable as error:
             skipped.append(Skipped(record.line, str(error)))
-    for prompt, answers in judged.items():
-        made, left = _matched(prompt, answers)
+    alone: list[Judged] = []
+    for answers in judged.values():
+        made, left = _matched(answers)
         pairs += made
-        skipped += left
-    skipped.sort(key=lambda row: row.line or 0)
-    if not pairs:
+        alone += left
+    if not pairs and not alone:
         first = f"; first: {skipped[0]}" if skipped else ""
         raise DataError(f"{path}: none of its {len(skipped)} rows is a usable comparison{first}")
-    return ImportedPairs(tuple(pairs), tuple(skipped))
+    return ImportedPairs(tuple(pairs), tuple(skipped), tuple(alone))
 
 
 def _records(path: Path) -> Iterable[Record | Skipped]:
@@ -105,6 +113,8 @@ def _records(path: Path) -> Iterable[Record | Skipped]:
 
 
 def _is_judged(value: dict[str, Any]) -> bool:
+    if isinstance(value.get("desirable"), bool):
+        return "prompt" in value and "answer" in value
     return isinstance(value.get("label"), bool) and ("messages" in value or "completion" in value)
 
 
@@ -116,13 +126,16 @@ def _pair(value: dict[str, Any]) -> Preference:
     chosen, rejected = (_answered(value, key) for key in ("chosen", "rejected"))
     if chosen.prompt != rejected.prompt:
         raise Unusable("chosen and rejected do not answer the same prompt")
+    versions = {key: str(value[key]) for key in ("chosen_version", "rejected_version") if value.get(key)}
+    return _preference(chosen.prompt, chosen.answer, rejected.answer, **_who(value)).model_copy(update=versions)
+
+
+def _who(value: dict[str, Any]) -> dict[str, Any]:
+    """Whose judgement it is: `source` and `rater`."""
     source = value.get("source", "human")
     if source not in ("human", "ai"):
         raise Unusable(f"source {source!r} is neither human nor ai")
-    rater = value.get("rater") or RATER
-    return _preference(
-        chosen.prompt, chosen.answer, rejected.answer, source=source, rater=filled(rater, "rater")
-    ).model_copy(update={key: str(value[key]) for key in ("chosen_version", "rejected_version") if value.get(key)})
+    return {"source": source, "rater": filled(value.get("rater") or RATER, "rater")}
 
 
 def _preference(prompt: tuple[Message, ...], chosen: str, rejected: str, **who: Any) -> Preference:
@@ -150,26 +163,37 @@ def _system(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "system", "content": value["system"]}] if value.get("system") else []
 
 
-def _judged(value: dict[str, Any]) -> tuple[tuple[Message, ...], str]:
-    """A judged answer's prompt and text."""
-    messages = value.get("messages")
-    if messages is not None:
-        found = openai_messages.read({"messages": messages})
+def _judged(value: dict[str, Any]) -> Judged:
+    messages, own = value.get("messages"), "desirable" in value
+    if messages is None:
+        found = _answered(value, "answer" if own else "completion")
     else:
-        found = _answered({**value, "completion": value["completion"]}, "completion")
-    return found.prompt, found.answer
+        found = openai_messages.read({"messages": messages})
+    label, who = value["desirable" if own else "label"], _who(value)
+    said = (*(f"{m.role}\x1e{m.content}" for m in found.messages), str(label), *who.values())
+    version = str(value["version"]) if value.get("version") else None
+    return Judged(
+        id=content_id("judged", *said),
+        prompt=found.prompt,
+        answer=found.answer,
+        desirable=label,
+        version=version,
+        **who,
+    )
 
 
-def _matched(
-    prompt: tuple[Message, ...], answers: list[tuple[int, bool, str]]
-) -> tuple[list[Preference], list[Skipped]]:
+def _matched(answers: list[Judged]) -> tuple[list[Preference], list[Judged]]:
     """A prompt's good answers beside its bad ones, first with first; those without a partner."""
-    good = [(line, text) for line, label, text in answers if label]
-    bad = [(line, text) for line, label, text in answers if not label]
+    good = [answer for answer in answers if answer.desirable]
+    bad = [answer for answer in answers if not answer.desirable]
     made = [
-        _preference(prompt, chosen, rejected, source="human", rater=RATER)
-        for (_, chosen), (_, rejected) in zip(good, bad, strict=False)
+        _preference(
+            one.prompt,
+            one.answer,
+            other.answer,
+            source="ai" if "ai" in (one.source, other.source) else "human",
+            rater=one.rater,
+        ).model_copy(update={"chosen_version": one.version, "rejected_version": other.version})
+        for one, other in zip(good, bad, strict=False)
     ]
-    alone = good[len(bad) :] + bad[len(good) :]
-    missing = "bad" if len(good) > len(bad) else "good"
-    return made, [Skipped(line, f"no answer to its prompt was judged {missing}: no pair") for line, _ in alone]
+    return made, good[len(bad) :] + bad[len(good) :]

@@ -52,17 +52,39 @@ def suspicions(
         key: equal for rows that ask the same.
     """
     teaching = sorted((row for row in rows if row.kind in ("correction", "thumb_up")), key=lambda row: row.seq)
-    found: dict[str, str] = {}
-    for suspected in (
+    return _first(
         _unteachable(teaching, trusted),
         _contradicting([*before, *rows], teaching, trusted, canonical, key),
         _disreputable([*before, *rows], teaching, settings, trusted, canonical, key),
         _bursts([row for row in teaching if not _simulated(task, row)], settings, trusted),
         _copies(teaching, task, settings, trusted, canonical, key),
-    ):
-        for id, reason in suspected.items():
-            found.setdefault(id, reason)
-    return found
+    )
+
+
+def suspicious_dislikes(
+    rows: Sequence[FeedbackRow],
+    before: Sequence[FeedbackRow],
+    task: Task,
+    settings: TrustSettings,
+    trusted: Collection[str],
+    canonical: Canonical,
+    key: Key,
+) -> dict[str, str]:
+    """Event id → why a thumb down does not teach that its answer is bad; a person looks at it in any case.
+
+    As `suspicions`, but for what is about right answers: a thumb down names none.
+    """
+    down = sorted((row for row in rows if row.kind == "thumb_down"), key=lambda row: row.seq)
+    return _first(
+        _unteachable(down, trusted),
+        _disreputable([*before, *rows], down, settings, trusted, canonical, key),
+        _bursts([row for row in down if not _simulated(task, row)], settings, trusted),
+    )
+
+
+def _first(*every: dict[str, str]) -> dict[str, str]:
+    """Of several reasons for an event the first."""
+    return {id: reason for found in reversed(every) for id, reason in found.items()}
 
 
 def answer_of(row: FeedbackRow) -> str:

@@ -41,11 +41,13 @@ class Teaching:
 
 @dataclass
 class Triage:
-    """Where each event of a turn went; every event is in exactly one of the three."""
+    """Where each event of a turn went; every event is in exactly one of the first three."""
 
     teach: list[Teaching] = field(default_factory=list)
     review: list[FeedbackRow] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    disliked: list[FeedbackRow] = field(default_factory=list)
+    """Of `review`, thumbs down on answers of which nobody else thought well: those answers are known to be bad."""
 
 
 def triage(
@@ -105,6 +107,8 @@ def _speaking(events: list[FeedbackRow], result: Triage) -> FeedbackRow | None:
     _supersede([row for row in events if row is not speaking], speaking, result)
     if down:
         result.review.append(speaking)
+        if len(down) == len(last):
+            result.disliked.append(speaking)
         return None
     return speaking
 

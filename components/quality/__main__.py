@@ -17,9 +17,10 @@ from components.models import load_tokenizer
 from components.quality import gate
 from components.quality.docs import make_offline
 from components.quality.frame import frame
+from components.quality.judged import frame_of_judged
 from components.quality.lines import Line, read_lines
 from components.quality.pairs import frame_of_pairs
-from components.schema import Example, Preference
+from components.schema import Example, Judged, Preference
 
 log = logging.getLogger("validate")
 
@@ -52,13 +53,19 @@ def main(settings: config.Settings) -> None:
         "training": frame(training, task, tokenizer, settings.quality.languages, evaluation, near),
         "evaluation": frame(tested, task, tokenizer, [], {}, near),
     }
-    taught = read_lines(layout.curated(settings.task) / "preferences.jsonl", Preference)
-    heldout = read_lines(layout.curated(settings.task) / "preferences_heldout.jsonl", Preference)
-    if taught or heldout:
-        apart = [(line.where, question(line.row)) for line in tested if line.row is not None]
-        apart += [(line.where, asked(line.row.prompt)) for line in heldout if line.row is not None]
-        frames["preference"] = frame_of_pairs(taught, task, tokenizer, apart, near)
-        frames["held-out-preference"] = frame_of_pairs(heldout, task, tokenizer, (), near)
+    curated = layout.curated(settings.task)
+    pairs, pairs_heldout = (read_lines(curated / f"preferences{which}.jsonl", Preference) for which in ("", "_heldout"))
+    judged, judged_heldout = (read_lines(curated / f"judged{which}.jsonl", Judged) for which in ("", "_heldout"))
+    apart = [(line.where, question(line.row)) for line in tested if line.row is not None]
+    apart += [(line.where, asked(line.row.prompt)) for line in pairs_heldout if line.row is not None]
+    apart += [(line.where, asked(line.row.prompt)) for line in judged_heldout if line.row is not None]
+    if pairs or pairs_heldout:
+        frames["preference"] = frame_of_pairs(pairs, task, tokenizer, apart, near)
+        frames["held-out-preference"] = frame_of_pairs(pairs_heldout, task, tokenizer, (), near)
+    if judged or judged_heldout:
+        every = [*pairs, *pairs_heldout]
+        frames["judged"] = frame_of_judged(judged, every, task, tokenizer, apart, near)
+        frames["held-out-judged"] = frame_of_judged(judged_heldout, every, task, tokenizer, (), near)
     with files.replacing_folder(layout.quality(settings.task)) as folder:
         rules = gate.run(frames, settings.quality, settings.model.context, folder / "docs")
         make_offline(folder / "docs")
@@ -69,8 +76,10 @@ def main(settings: config.Settings) -> None:
                 "passed": passed,
                 "training_rows": len(training),
                 "evaluation_rows": len(tested),
-                "preference_pairs": len(taught),
-                "held_out_pairs": len(heldout),
+                "preference_pairs": len(pairs),
+                "held_out_pairs": len(pairs_heldout),
+                "judged_answers": len(judged),
+                "held_out_judged_answers": len(judged_heldout),
                 "rules": [asdict(rule) for rule in rules],
             },
         )

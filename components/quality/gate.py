@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.config import QualitySettings
-from components.quality import pairs
+from components.quality import judged, pairs
 from components.quality.frame import COLUMNS
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 NAMED = 100
 """So many offending rows of a rule are named; all are counted."""
-TAUGHT = ("training", "preference")
-PAIRED = ("preference", "held-out-preference")
-"""Frames of preference pairs."""
+TAUGHT = ("training", "preference", "judged")
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Great Expectations stamps each run. The stage's output must not change with the clock, so it gets a fixed time."""
 
@@ -52,8 +50,8 @@ class Rule:
 def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_tokens: int, docs: Path) -> list[Rule]:
     """Validate each frame against its suites, and write Data Docs as Great Expectations renders them.
 
-    `frames` maps `training` and `evaluation` to their frames, and PAIRED to those of pairs where there are any;
-    `docs` is an empty folder.
+    `frames` maps `training` and `evaluation` to their frames, `preference` and `judged` to those of pairs and judged
+    answers where there are any, and so with `held-out-` before; `docs` is an empty folder.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
@@ -72,8 +70,8 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
     rules: list[Rule] = []
     for name, rows in frames.items():
         batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
-        paired = name in PAIRED
-        suites = {f"{name}-rows": (_pair_rules if paired else _row_rules)(context_tokens, name in TAUGHT)}
+        rules_of = {"preference": _pair_rules, "judged": _judged_rules}.get(name.removeprefix("held-out-"), _row_rules)
+        suites = {f"{name}-rows": rules_of(context_tokens, name in TAUGHT)}
         if name == "training":
             suites["training-set"] = _set_rules(settings, has_labels=bool(rows["label_share"].notna().any()))
         for suite_name, expectations in suites.items():
@@ -102,32 +100,34 @@ def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_t
     return sorted(rules, key=lambda rule: (rule.suite, rule.rule))
 
 
+def _nothing_wrong(column: str, says: str) -> Any:
+    """A column of faults is empty."""
+    gxe: Any = import_module("great_expectations.expectations")
+    return gxe.ExpectColumnValuesToBeNull(column=column, description=says)
+
+
 def _row_rules(context_tokens: int, training: bool) -> dict[str, Any]:
     """What must hold for each row."""
     gxe: Any = import_module("great_expectations.expectations")
-
-    def nothing_wrong(column: str, says: str) -> Any:
-        return gxe.ExpectColumnValuesToBeNull(column=column, description=says)
-
     rules: dict[str, Any] = {
         "columns": gxe.ExpectTableColumnsToMatchOrderedList(
             column_list=list(COLUMNS), description="the derived frame has the columns that the rules speak of"
         ),
-        "schema": nothing_wrong("record", "every line is an Example: JSON with id and messages, the assistant's last"),
-        "roles": nothing_wrong("roles", "system first if at all, then user and assistant in turn, nobody silent"),
+        "schema": _nothing_wrong("record", "every line is an Example: JSON with id and messages, the assistant's last"),
+        "roles": _nothing_wrong("roles", "system first if at all, then user and assistant in turn, nobody silent"),
         "length": gxe.ExpectColumnValuesToBeBetween(
             column="tokens",
             min_value=1,
             max_value=context_tokens,
             description=f"prompt and answer together fit into the model's context of {context_tokens} tokens",
         ),
-        "answer": nothing_wrong("answer", "the answer is one the task allows: JSON of its schema, a label, or text"),
+        "answer": _nothing_wrong("answer", "the answer is one the task allows: JSON of its schema, a label, or text"),
     }
     if training:
         rules |= {
             "unique ids": gxe.ExpectColumnValuesToBeUnique(column="id", description="no two rows have the same id"),
-            "duplicates": nothing_wrong("duplicate", "no question is taught twice"),
-            "overlap": nothing_wrong("overlap", "no row is a near-duplicate of a row of any evaluation set"),
+            "duplicates": _nothing_wrong("duplicate", "no question is taught twice"),
+            "overlap": _nothing_wrong("overlap", "no row is a near-duplicate of a row of any evaluation set"),
         }
     return rules
 
@@ -135,19 +135,15 @@ def _row_rules(context_tokens: int, training: bool) -> dict[str, Any]:
 def _pair_rules(context_tokens: int, taught: bool) -> dict[str, Any]:
     """What must hold for each preference pair."""
     gxe: Any = import_module("great_expectations.expectations")
-
-    def nothing_wrong(column: str, says: str) -> Any:
-        return gxe.ExpectColumnValuesToBeNull(column=column, description=says)
-
     rules: dict[str, Any] = {
         "pair columns": gxe.ExpectTableColumnsToMatchOrderedList(
             column_list=list(pairs.COLUMNS), description="the derived frame has the columns that the rules speak of"
         ),
-        "pair schema": nothing_wrong("record", "every line is a Preference: JSON with prompt, chosen and rejected"),
-        "pair roles": nothing_wrong("roles", "the prompt is a conversation in which the user spoke last"),
-        "pair answers": nothing_wrong("answer", "the chosen answer is one the task allows, and neither is empty"),
-        "pair differs": nothing_wrong("equal", "chosen and rejected are two answers"),
-        "pair contradiction": nothing_wrong("decided", "no pair prefers what another one rejects"),
+        "pair schema": _nothing_wrong("record", "every line is a Preference: JSON with prompt, chosen and rejected"),
+        "pair roles": _nothing_wrong("roles", "the prompt is a conversation in which the user spoke last"),
+        "pair answers": _nothing_wrong("answer", "the chosen answer is one the task allows, and neither is empty"),
+        "pair differs": _nothing_wrong("equal", "chosen and rejected are two answers"),
+        "pair contradiction": _nothing_wrong("decided", "no pair prefers what another one rejects"),
         "pair ids": gxe.ExpectColumnValuesToBeUnique(column="id", description="no two pairs have the same id"),
     }
     for answer in ("chosen", "rejected"):
@@ -159,7 +155,34 @@ def _pair_rules(context_tokens: int, taught: bool) -> dict[str, Any]:
         )
     if taught:
         says = "no taught pair's prompt is a near-duplicate of a held-out pair's or of a row of any evaluation set"
-        rules["pair overlap"] = nothing_wrong("overlap", says)
+        rules["pair overlap"] = _nothing_wrong("overlap", says)
+    return rules
+
+
+def _judged_rules(context_tokens: int, taught: bool) -> dict[str, Any]:
+    """What must hold for each judged answer."""
+    gxe: Any = import_module("great_expectations.expectations")
+    rules: dict[str, Any] = {
+        "judged columns": gxe.ExpectTableColumnsToMatchOrderedList(
+            column_list=list(judged.COLUMNS), description="the derived frame has the columns that the rules speak of"
+        ),
+        "judged schema": _nothing_wrong(
+            "record", "every line is a Judged: JSON with prompt, answer, and whether it is desirable"
+        ),
+        "judged roles": _nothing_wrong("roles", "the prompt is a conversation in which the user spoke last"),
+        "judged answer": _nothing_wrong("answer", "a desirable answer is one the task allows, and none is empty"),
+        "judged contradiction": _nothing_wrong("decided", "no pair or other row says the opposite of the same answer"),
+        "judged ids": gxe.ExpectColumnValuesToBeUnique(column="id", description="no two rows have the same id"),
+        "judged length": gxe.ExpectColumnValuesToBeBetween(
+            column="tokens",
+            min_value=1,
+            max_value=context_tokens,
+            description=f"prompt and answer together fit into the model's context of {context_tokens} tokens",
+        ),
+    }
+    if taught:
+        says = "no taught answer's prompt is a near-duplicate of a held-out one's or of a row of any evaluation set"
+        rules["judged overlap"] = _nothing_wrong("overlap", says)
     return rules
 
 

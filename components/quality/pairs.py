@@ -28,8 +28,6 @@ def frame_of_pairs(
     near: float,
 ) -> pd.DataFrame:
     """Derive the columns. `tested` are (place, question) of everything that no pair may be near to."""
-    import pandas as pd
-
     pairs = [line.row for line in lines if line.row is not None]
     tokens = [_tokens(tokenizer, pairs, answer) for answer in ("chosen", "rejected")]
     near_to = nearest([asked(pair.prompt) for pair in pairs], [question for _, question in tested], near)
@@ -45,7 +43,7 @@ def frame_of_pairs(
             turned = decided.get(_decision(pair, turned=True))
             record |= {
                 "id": pair.id,
-                "roles": _roles(pair),
+                "roles": roles(pair.prompt),
                 "answer": _answers(pair, task),
                 "equal": "chosen and rejected are the same" if _same(pair) else None,
                 "decided": f"{turned} prefers the other answer" if turned and not _same(pair) else None,
@@ -53,12 +51,18 @@ def frame_of_pairs(
                 "chosen_tokens": float(chosen),
                 "rejected_tokens": float(rejected),
             }
-        for column in FAULTS:
-            if record[column]:
-                record[column] = f"{line.where}: {record[column]}"
         records.append(record)
-    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(object)
-    numbers = dict.fromkeys(("chosen_tokens", "rejected_tokens"), "float64")
+    return narrow(records, COLUMNS, FAULTS)
+
+
+def narrow(records: Sequence[dict[str, Any]], columns: Sequence[str], faults: Sequence[str]) -> pd.DataFrame:
+    """Records as a frame whose faults name their place and whose columns `…tokens` are numbers."""
+    import pandas as pd
+
+    for record in records:
+        record |= {fault: f"{record['where']}: {record[fault]}" for fault in faults if record[fault]}
+    table = pd.DataFrame(records, columns=list(columns)).astype(object)
+    numbers = {column: "float64" for column in columns if column.endswith("tokens")}
     return table.where(table.notna(), None).astype(numbers)
 
 
@@ -77,10 +81,10 @@ def _decision(pair: Preference, turned: bool) -> tuple[str, str, str]:
     return (question_key(asked(pair.prompt)), *answers)
 
 
-def _roles(pair: Preference) -> str | None:
+def roles(prompt: Sequence[Message]) -> str | None:
     """System first if at all, then user and assistant in turn, the user last, nobody silent."""
-    said = [message for message in pair.prompt if message.role != "system"]
-    if any(message.role == "system" for message in pair.prompt[1:]):
+    said = [message for message in prompt if message.role != "system"]
+    if any(message.role == "system" for message in prompt[1:]):
         return "a system message that is not the first"
     if not said or said[-1].role != "user":
         return "the prompt does not end with the user's message"

@@ -1,4 +1,4 @@
-"""Two answers to one prompt as batches: what preference objectives compare, and what a reward model may read."""
+"""Two answers to one prompt as batches: what dpo and orpo compare, and what a reward model may read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from components.schema import Example, Message, Preference
+from components.schema import Example, Judged, Message, Preference
 from components.training.batches import Batch, Batches, Encoded, collate, encode, share
 from components.training.completion import answer_logprobs
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def as_example(pair: Preference, answer: str) -> Example:
-    """The pair's prompt with one of its answers."""
-    return Example(id=pair.id, messages=(*pair.prompt, Message(role="assistant", content=answer)), rater=pair.rater)
+def as_example(row: Preference | Judged, answer: str) -> Example:
+    """The row's prompt with an answer."""
+    return Example(id=row.id, messages=(*row.prompt, Message(role="assistant", content=answer)), rater=row.rater)
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,6 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Preference]
     return Pairs(chosen, rejected)
 
 
-def mismatched(pairs: Pairs, context: int) -> list[Encoded]:
-    """Each pair's prompt with the next pair's chosen answer, cut to the context: what KTO's reference point is taken
-    at."""
-    answers = [row.ids[row.prompt :] for row in (*pairs.chosen[1:], *pairs.chosen[:1])]
-    return [
-        Encoded(np.concatenate([row.ids[: row.prompt], answer])[:context], row.prompt)
-        for row, answer in zip(pairs.chosen, answers, strict=True)
-    ]
-
-
 def logprobs(model: torch.nn.Module, rows: Sequence[Encoded], size: int, pad: int, fast: bool) -> np.ndarray:
     """log π(answer | prompt) of every row as the model stands now (no dropout): nats, and tokens, (rows, 2)."""
     found = np.zeros((len(rows), 2), dtype=np.float32)
@@ -85,8 +75,6 @@ class PairBatch:
     """(2n,): log π_ref of each row's answer, in nats."""
     anchor: Batch | None
     anchor_weight: float
-    mismatched: Batch | None = None
-    mismatched_reference: torch.Tensor | None = None
 
     @property
     def pairs(self) -> int:
@@ -94,8 +82,7 @@ class PairBatch:
 
     @property
     def tokens(self) -> int:
-        beside = [batch for batch in (self.anchor, self.mismatched) if batch is not None]
-        return self.answers.tokens + sum(batch.tokens for batch in beside)
+        return self.answers.tokens + (self.anchor.tokens if self.anchor else 0)
 
 
 class PairBatches:
@@ -110,13 +97,9 @@ class PairBatches:
         batch_size: int,
         seed: int,
         pad: int,
-        others: tuple[Sequence[Encoded], np.ndarray] | None = None,
     ) -> None:
-        """Args:
-        reference: (pairs, 2), log π_ref of the chosen and the rejected answers.
-        others: mismatched rows, one a pair, and log π_ref of their answers.
-        """
-        self._pairs, self._reference, self._others, self._pad = pairs, reference, others, pad
+        """`reference`: (pairs, 2), log π_ref of the chosen and the rejected answers."""
+        self._pairs, self._reference, self._pad = pairs, reference, pad
         self._order = Batches(pairs.longer, batch_size, seed, pad)
         self._anchor, self._weight = anchor, anchor_weight
         self.size = min(self._order.size, anchor.size) if anchor else self._order.size
@@ -127,17 +110,7 @@ class PairBatches:
         rows = [self._pairs.chosen[i] for i in picked] + [self._pairs.rejected[i] for i in picked]
         anchor = self._anchor.step(step) if self._anchor else None
         reference = torch.from_numpy(self._reference[picked].T.reshape(-1).copy())
-        if self._others is None:
-            return PairBatch(collate(rows, self._pad), reference, anchor, self._weight)
-        others, at_reference = self._others
-        return PairBatch(
-            collate(rows, self._pad),
-            reference,
-            anchor,
-            self._weight,
-            collate([others[i] for i in picked], self._pad),
-            torch.from_numpy(at_reference[picked]),
-        )
+        return PairBatch(collate(rows, self._pad), reference, anchor, self._weight)
 
 
 def share_pairs(batch: PairBatch, rank: int, count: int) -> tuple[PairBatch, float]:
@@ -145,7 +118,6 @@ def share_pairs(batch: PairBatch, rank: int, count: int) -> tuple[PairBatch, flo
 
     The anchor's weight makes up for its own part being another one: it counts answer tokens.
     """
-    assert batch.mismatched is None, "a reference point is of the whole batch, so nobody can compute a part of it"
     pairs = batch.pairs
     own = list(range(rank, pairs, count))
     weight = len(own) / pairs
@@ -154,11 +126,11 @@ def share_pairs(batch: PairBatch, rank: int, count: int) -> tuple[PairBatch, flo
     if anchor is not None:
         anchor, part = share(anchor, rank, count)
         scale = part / weight
-    answers = _rows(batch.answers, rows)
+    answers = rows_of(batch.answers, rows)
     return PairBatch(answers, batch.reference[rows], anchor, batch.anchor_weight * scale), weight
 
 
-def _rows(batch: Batch, wanted: torch.Tensor) -> Batch:
+def rows_of(batch: Batch, wanted: torch.Tensor) -> Batch:
     """Some rows of a batch, in the order that is asked for."""
     place = torch.full((len(batch.lengths),), -1)
     place[wanted] = torch.arange(len(wanted))

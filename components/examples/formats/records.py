@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from components.schema import Example, Message, Preference, Role, content_id
+from components.schema import Example, Judged, Message, Preference, Role, content_id
 
 
 class Unusable(ValueError):
@@ -36,6 +36,8 @@ class Imported:
     """What was decided on the reader's own account, e.g. which column is the label."""
     preferences: tuple[Preference, ...] = ()
     """Pairs of answers, where the file holds such; the chosen ones are the examples."""
+    judged: tuple[Judged, ...] = ()
+    """Answers judged by themselves, where the file holds such; the good ones are the examples."""
 
     def summary(self, at_most: int = 10) -> list[str]:
         """Lines for people: how many rows were understood, and for each reason which were not."""

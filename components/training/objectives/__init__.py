@@ -19,10 +19,14 @@ def find(name: config.ObjectiveName) -> Objective:
             from components.training.objectives import distill
 
             return distill.OBJECTIVE
-        case "dpo" | "kto" | "orpo":
+        case "dpo" | "orpo":
             from components.training.objectives import preference
 
             return preference.OBJECTIVE
+        case "kto":
+            from components.training.objectives import kto
+
+            return kto.OBJECTIVE
         case "ppo" | "grpo" | "rloo":
             from components.training.objectives import rl
 

@@ -5,7 +5,7 @@ model's batch among processes, and on such a model they take twice the time (the
 and compute logits of prompts too). That the numbers are TRL's, tests/components/training/test_preference_losses.py
 checks against its trainers.
 
-All log-probabilities are sums over an answer's tokens in nats, of shape (pairs,).
+All log-probabilities are sums over an answer's tokens in nats, of shape (pairs,), or (answers,) for kto.
 """
 
 from __future__ import annotations
@@ -22,17 +22,24 @@ def dpo(
     return -F.logsigmoid(beta * ((chosen - at_chosen) - (rejected - at_rejected)))
 
 
-def kto(rewards: torch.Tensor, desirable: torch.Tensor, point: torch.Tensor, beta: float) -> torch.Tensor:
-    """1 − v(x, y) of every answer, eq. 7 of Ethayarajh et al. 2024 (https://arxiv.org/abs/2402.01306), λ_D = λ_U = 1:
-    v = σ(β(r − z₀)) of a desirable answer and σ(β(z₀ − r)) of another.
+def kto(
+    rewards: torch.Tensor,
+    desirable: torch.Tensor,
+    point: torch.Tensor,
+    beta: float,
+    weights: tuple[float, float] = (1.0, 1.0),
+) -> torch.Tensor:
+    """λ − v(x, y) of every answer, eq. 7 of Ethayarajh et al. 2024 (https://arxiv.org/abs/2402.01306):
+    v = λ_D·σ(β(r − z₀)) of a desirable answer and λ_U·σ(β(z₀ − r)) of another.
 
     Args:
         rewards: log π/π_ref of each answer.
         desirable: (answers,) of booleans.
         point: z₀, see `reference_point`.
+        weights: λ_D and λ_U.
     """
     sign = torch.where(desirable, 1.0, -1.0)
-    return 1 - torch.sigmoid(beta * sign * (rewards - point))
+    return torch.where(desirable, *weights) * (1 - torch.sigmoid(beta * sign * (rewards - point)))
 
 
 def reference_point(mismatched: torch.Tensor, at_mismatched: torch.Tensor) -> torch.Tensor:
@@ -42,9 +49,9 @@ def reference_point(mismatched: torch.Tensor, at_mismatched: torch.Tensor) -> to
 
 
 def likelihood(chosen: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """−log π(c)/|c|, mean over the pairs: the second part of eq. 2 of Pang et al. 2024 (Iterative Reasoning Preference
-    Optimization, https://arxiv.org/abs/2404.19733). A comparison is as content when both answers become less likely, so
-    long as the rejected one does faster; this is not."""
+    """−log π(c)/|c|, mean over the chosen answers: the second part of eq. 2 of Pang et al. 2024 (Iterative Reasoning
+    Preference Optimization, https://arxiv.org/abs/2404.19733). A comparison is as content when both answers become less
+    likely, so long as the rejected one does faster; this is not."""
     return -(chosen / tokens).mean()
 
 

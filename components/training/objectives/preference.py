@@ -1,13 +1,15 @@
-"""Objectives `dpo`, `kto` and `orpo`: teach which of two answers to the same prompt is preferred.
+"""Objectives `dpo` and `orpo`: teach which of two answers to the same prompt is preferred.
 
-The three share pairs, batches, the anchor and what is shown on held-out pairs, and differ in `losses`. The reference is
+The two share pairs, batches, the anchor and what is shown on held-out pairs, and differ in `losses`. The reference is
 the model as the training finds it (`train.start`), so its log-probabilities are computed once for all pairs and no
 second model is kept; it is asked without dropout. The anchor teaches right answers beside the pairs in every step (the
 pre-training term γ of Ouyang et al. 2022, eq. 2, on the task's own rows): a pair says only which answer is better.
+Answers that were judged one by one are `kto`'s alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,16 +27,9 @@ from components.training.lesson import Given, Lesson, Objective
 from components.training.methods import suitable_rate
 from components.training.mixture import mixed
 from components.training.objectives import losses
-from components.training.pairs import (
-    PairBatch,
-    PairBatches,
-    Pairs,
-    as_example,
-    encode_pairs,
-    logprobs,
-    mismatched,
-    share_pairs,
-)
+from components.training.pairs import PairBatch, PairBatches, Pairs, as_example, encode_pairs, logprobs, share_pairs
+
+log = logging.getLogger("train")
 
 Measure = Callable[[Sequence[Encoded]], np.ndarray]
 """Rows → log π of their answers and how many tokens these have, by the model as it stands then; see `logprobs`."""
@@ -58,28 +53,30 @@ def prepare(given: Given) -> Lesson[PairBatch]:
     """Pairs in batches of like length, with the reference's log-probabilities; held-out pairs are measured.
 
     Raises:
-        DataError: there are no pairs, or a row is longer than the context.
+        DataError: there are no pairs, nothing is to learn from any, or a row is longer than the context.
     """
     settings, wanted = given.settings, given.settings.train
     taught, heldout, *beside = inputs(settings)
-    pairs = read_rows(taught, Preference)
-    if not pairs:
+    every = read_rows(taught, Preference)
+    if not every:
         raise DataError(
             f"{taught} holds no pair, and train.objective is {wanted.objective}: bring pairs in "
             f"tasks/{settings.task}/preferences.jsonl, or train with objective sft until corrections have come in"
+        )
+    pairs = unsettled(given, every)
+    if not pairs:
+        raise DataError(
+            f"{taught}: the model that training begins with prefers every chosen answer already: there is nothing to "
+            "teach; set train.preference.settled to null to teach them all the same"
         )
     pad = given.tokenizer.pad_token_id
     assert isinstance(pad, int)
     kept, watched = kept_out(pairs, wanted.validation_rows, settings.seed)
     encoded = encode_pairs(given.tokenizer, kept, settings.model.context)
     size = min(wanted.batch_size, len(kept))
-    anchor = None
-    if beside:
-        rows = mixed(read_rows(beside[0], Example), wanted.feedback_share)
-        anchor = Batches(encode(given.tokenizer, rows, settings.model.context), size, settings.seed, pad)
+    anchor = anchored(given, beside, size)
     fast = head_is_separable(given.model, Batches(encoded.chosen, size, settings.seed, pad).step(0))
     measured = partial(logprobs, given.model, size=2 * size, pad=pad, fast=fast)
-    others = mismatched(encoded, settings.model.context) if wanted.objective == "kto" else []
     batches = PairBatches(
         encoded,
         np.stack([measured(encoded.chosen)[:, 0], measured(encoded.rejected)[:, 0]], axis=1),
@@ -88,13 +85,10 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         size,
         settings.seed,
         pad,
-        (others, measured(others)[:, 0]) if others else None,
     )
     watching = None
     if watched:
-        watched_pairs = encode_pairs(given.tokenizer, watched, settings.model.context)
-        away = mismatched(watched_pairs, settings.model.context) if others else []
-        watching = Watching(watched_pairs, away, wanted, measured)
+        watching = Watching(encode_pairs(given.tokenizer, watched, settings.model.context), wanted, measured)
     shown = Shown(encode_pairs(given.tokenizer, read_rows(heldout, Preference), settings.model.context), measured)
     return Lesson(
         rows=len(pairs),
@@ -104,11 +98,38 @@ def prepare(given: Given) -> Lesson[PairBatch]:
         batch=batches.step,
         loss=partial(loss, wanted=wanted, fast=fast),
         size=batches.size,
-        share=None if wanted.objective == "kto" else share_pairs,  # KTO's z₀ is of the whole batch
+        share=share_pairs,
         heldout=watching.loss if watching else None,
         curves=CURVES,
         metrics=shown.metrics,
     )
+
+
+def unsettled(given: Given, pairs: Sequence[Preference]) -> list[Preference]:
+    """The pairs whose chosen answer the model, as training finds it, does not prefer by `preference.settled` nats."""
+    settings, pad, most = given.settings, given.tokenizer.pad_token_id, given.settings.train.preference.settled
+    assert isinstance(pad, int)
+    if most is None or not pairs:
+        return list(pairs)
+    encoded, size = encode_pairs(given.tokenizer, pairs, settings.model.context), 2 * settings.train.batch_size
+    fast = head_is_separable(given.model, Batches(encoded.chosen, size, settings.seed, pad).step(0))
+    chosen, rejected = (
+        logprobs(given.model, rows, size, pad, fast)[:, 0] for rows in (encoded.chosen, encoded.rejected)
+    )
+    kept = [pair for pair, ahead in zip(pairs, chosen - rejected, strict=True) if ahead < most]
+    left_out = len(pairs) - len(kept)
+    log.info("train: %d of %d pairs are settled, preferred already by %g nats", left_out, len(pairs), most)
+    return kept
+
+
+def anchored(given: Given, files: Sequence[Path], size: int) -> Batches | None:
+    """Batches of right answers to be taught beside the pairs; None where `preference.anchor` names no file."""
+    if not files:
+        return None
+    settings, pad = given.settings, given.tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    rows = mixed(read_rows(files[0], Example), settings.train.feedback_share)
+    return Batches(encode(given.tokenizer, rows, settings.model.context), size, settings.seed, pad)
 
 
 def loss(
@@ -117,13 +138,7 @@ def loss(
     """The objective's mean loss over a batch's pairs, plus the anchor; with the values of CURVES."""
     sums, counts = answer_logprobs(model, batch.answers, fast)
     reference = batch.reference.to(sums.device)
-    point = None
-    if batch.mismatched is not None:
-        assert batch.mismatched_reference is not None
-        with torch.no_grad():
-            elsewhere, _ = answer_logprobs(model, batch.mismatched, fast)
-        point = losses.reference_point(elsewhere, batch.mismatched_reference.to(sums.device))
-    preference = total = of_pairs(sums, counts, reference, point, wanted)
+    preference = total = of_pairs(sums, counts, reference, wanted)
     if batch.anchor is not None:
         total = total + batch.anchor_weight * completion_loss(model, batch.anchor, fast)[0]
     rewards = beta_of(wanted) * (sums - reference).detach()
@@ -138,61 +153,40 @@ def beta_of(wanted: config.TrainSettings) -> float:
 
 
 def of_pairs(
-    sums: torch.Tensor,
-    counts: torch.Tensor,
-    reference: torch.Tensor,
-    point: torch.Tensor | None,
-    wanted: config.TrainSettings,
+    sums: torch.Tensor, counts: torch.Tensor, reference: torch.Tensor, wanted: config.TrainSettings
 ) -> torch.Tensor:
     """The objective's mean over n pairs.
 
     Args:
         sums, counts, reference: (2n,), chosen answers before rejected ones: log π in nats, tokens, log π_ref.
-        point: kto's z₀.
     """
     beta, likelihood = beta_of(wanted), wanted.preference.likelihood
     chosen, rejected = sums.chunk(2)
     n_chosen, n_rejected = counts.chunk(2)
-    match wanted.objective:
-        case "kto":
-            assert point is not None
-            desirable = torch.arange(len(sums), device=sums.device) < len(chosen)
-            compared = losses.kto(sums - reference, desirable, point, beta).mean()
-        case "orpo":
-            # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
-            nll = -chosen.sum() / n_chosen.sum()
-            return nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
-        case _:
-            at_chosen, at_rejected = reference.chunk(2)
-            compared = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
+    if wanted.objective == "orpo":
+        # The likelihood of the chosen answers is part of the objective: per answer token, as in SFT.
+        nll = -chosen.sum() / n_chosen.sum()
+        return nll + beta * losses.orpo(chosen / n_chosen, rejected / n_rejected).mean()
+    at_chosen, at_rejected = reference.chunk(2)
+    compared = losses.dpo(chosen, rejected, at_chosen, at_rejected, beta).mean()
     return compared + likelihood * losses.likelihood(chosen, n_chosen) if likelihood else compared
 
 
 class Watching:
     """The objective on pairs that are kept out of teaching (`train.validation_rows`), without the anchor."""
 
-    def __init__(
-        self, pairs: Pairs, others: Sequence[Encoded], wanted: config.TrainSettings, measured: Measure
-    ) -> None:
-        """Asks the model as it stands now, before training: it is the reference.
+    def __init__(self, pairs: Pairs, wanted: config.TrainSettings, measured: Measure) -> None:
+        """Asks the model as it stands now, before training: it is the reference."""
+        self._rows, self._wanted, self._measured = [*pairs.chosen, *pairs.rejected], wanted, measured
+        self._reference = self._now()[:, 0]
 
-        Args:
-            others: mismatched rows, for kto.
-        """
-        self._rows, self._others = [*pairs.chosen, *pairs.rejected], others
-        self._wanted, self._measured = wanted, measured
-        self._reference, self._elsewhere = self._now(self._rows)[:, 0], self._now(self._others)[:, 0]
-
-    def _now(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        return torch.from_numpy(self._measured(rows))
+    def _now(self) -> torch.Tensor:
+        return torch.from_numpy(self._measured(self._rows))
 
     def loss(self, _model: torch.nn.Module) -> float:
         """Mean over the pairs, of the model as it stands now."""
-        sums, counts = self._now(self._rows).unbind(1)
-        point = None
-        if self._others:
-            point = losses.reference_point(self._now(self._others)[:, 0], self._elsewhere)
-        return of_pairs(sums, counts, self._reference, point, self._wanted).item()
+        sums, counts = self._now().unbind(1)
+        return of_pairs(sums, counts, self._reference, self._wanted).item()
 
 
 class Shown:
@@ -217,14 +211,15 @@ class Shown:
         gained = (after - self._before) @ np.array([1, -1], np.float32)
         return {
             "heldout_pairs": len(self._pairs),
-            "heldout_prefers_before": _share(self._before[:, 0] > self._before[:, 1]),
-            "heldout_prefers": _share(after[:, 0] > after[:, 1]),
-            "heldout_accuracy": _share(gained > 0),
+            "heldout_prefers_before": share_of(self._before[:, 0] > self._before[:, 1]),
+            "heldout_prefers": share_of(after[:, 0] > after[:, 1]),
+            "heldout_accuracy": share_of(gained > 0),
             "heldout_margin": round(float(gained.mean()), 4),
         }
 
 
-def _share(true: np.ndarray) -> float:
+def share_of(true: np.ndarray) -> float:
+    """Their mean, for metrics.json."""
     return round(float(true.mean()), 5)
 
 

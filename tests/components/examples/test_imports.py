@@ -127,11 +127,20 @@ def test_openai_text_parts_are_joined_and_a_developer_is_the_system(tmp_path: Pa
     assert example.question == "ab"
 
 
-def test_an_answer_that_was_judged_bad_is_not_learned(tmp_path: Path) -> None:
-    rows = [row | {"label": good} for row, good in zip(openai_rows(PAIRS), (True, False, True), strict=True)]
+@pytest.mark.parametrize("form", ["messages", "prompt and completion"])
+def test_an_answer_that_was_judged_bad_is_no_example(form: str, tmp_path: Path) -> None:
+    own = [{"prompt": prompt, "completion": answer} for prompt, answer in PAIRS]
+    both = zip(openai_rows(PAIRS) if form == "messages" else own, (True, False, True), strict=True)
+    rows = [row | {"label": good} for row, good in both]
     imported = read(write(tmp_path / "kto.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
     assert contents(imported) == [PAIRS[0], PAIRS[2]]
-    assert str(imported.skipped[0]).startswith("line 2: label is false")
+    assert [row.desirable for row in imported.judged] == [True, False, True]
+
+
+def test_a_file_of_nothing_but_bad_answers_has_nothing_to_teach(tmp_path: Path) -> None:
+    rows = [row | {"label": False} for row in openai_rows(PAIRS)]
+    with pytest.raises(DataError, match=r"none of its 3 rows is usable .*; there is no good answer to learn from"):
+        read(write(tmp_path / "kto.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
 
 
 def test_of_preference_data_the_chosen_answer_is_taken_and_that_is_said(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from components.examples import imports
 from components.examples.new_task import write_task
-from components.examples.preferences import holds_pairs, read
+from components.examples.preferences import holds_judgements, read
 from components.files import DataError
 
 
@@ -53,7 +53,7 @@ def written(tmp_path: Path, rows: list[dict[str, Any]], array: bool = False) -> 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_prompt_and_both_answers(form: str, tmp_path: Path) -> None:
     path = written(tmp_path, [FORMS[form]], array=form == "Alpaca")
-    assert holds_pairs(path)
+    assert holds_judgements(path)
     (pair,) = read(path).pairs
     assert (pair.chosen, pair.rejected, pair.source, pair.rater) == ("so", "no", "human", "imported")
     assert pair.prompt[-1].role == "user"
@@ -66,7 +66,7 @@ def test_saqias_own_rows_come_back_with_rater_source_and_versions(tmp_path: Path
     assert (pair.source, pair.rater, pair.chosen_version, pair.rejected_version) == ("ai", "judge", "3", None)
 
 
-def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_rest_is_named(tmp_path: Path) -> None:
+def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_others_stay_alone(tmp_path: Path) -> None:
     def judged(prompt: str, answer: str, label: bool) -> dict[str, Any]:
         return {"messages": [said("user", prompt), said("assistant", answer)], "label": label}
 
@@ -74,7 +74,8 @@ def test_answers_judged_one_by_one_pair_up_by_prompt_and_the_rest_is_named(tmp_p
     rows = [judged("why?", "no", False), trl, judged("alone?", "yes", True)]
     found = read(written(tmp_path, rows))
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("so", "no")]
-    assert [str(row) for row in found.skipped] == ["line 3: no answer to its prompt was judged bad: no pair"]
+    assert [(row.answer, row.desirable, row.rater) for row in found.judged] == [("yes", True, "imported")]
+    assert not found.skipped
 
 
 def test_what_is_no_comparison_is_skipped_with_its_line_and_reason(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_what_is_no_comparison_is_skipped_with_its_line_and_reason(tmp_path: Pat
 
 def test_a_file_of_nothing_but_examples_holds_no_pairs(tmp_path: Path) -> None:
     path = written(tmp_path, [{"prompt": "why?", "completion": "so"}])
-    assert not holds_pairs(path)
+    assert not holds_judgements(path)
     with pytest.raises(DataError, match="none of its 1 rows is a usable comparison"):
         read(path)
 
@@ -110,3 +111,13 @@ def test_a_task_made_of_pairs_has_their_chosen_answers_as_examples_and_reads_its
     folder = write_task("mine", found, None, None, tmp_path)
     assert len((folder / "examples.jsonl").read_text().splitlines()) == 3
     assert read(folder / "preferences.jsonl").pairs == found.preferences
+
+
+def test_a_task_made_of_judged_answers_learns_the_good_ones_and_keeps_all_of_them(tmp_path: Path) -> None:
+    rows = [{"system": "Be brief.", "prompt": f"why {n}?", "completion": n * 3, "label": n != "b"} for n in "abc"]
+    found = imports.read(written(tmp_path, rows))
+    assert found.notes == ("3 answers judged by themselves; the chosen and the good answers are the examples",)
+    folder = write_task("mine", found, None, None, tmp_path)
+    learned = [json.loads(line)["messages"][-1] for line in (folder / "examples.jsonl").open()]
+    assert learned == [said("assistant", "aaa"), said("assistant", "ccc")]
+    assert read(folder / "preferences.jsonl").judged == found.judged

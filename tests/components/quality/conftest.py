@@ -42,7 +42,7 @@ def write_project(
     files.write_text(layout.curated(name) / "train.jsonl", "".join(line + "\n" for line in lines))
     for file in ("replay", "target", "regression"):
         files.write_rows(layout.curated(name) / f"{file}.jsonl", (sets or {}).get(file, []))
-    for file in ("preferences", "preferences_heldout"):
+    for file in ("preferences", "preferences_heldout", "judged", "judged_heldout"):
         files.write_rows(layout.curated(name) / f"{file}.jsonl", [])
     files.write_rows(layout.examples(name) / "test.jsonl", test or [])
     files.write_rows(layout.examples(name) / "train.jsonl", [])

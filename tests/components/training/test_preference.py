@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from components import config, layout
+from components.evaluation.preferences import prefers
 from components.files import DataError, sha256_of, write_rows
-from components.models import read_manifest
+from components.models import load_model, load_tokenizer, read_manifest
 from components.schema import Message, Preference
 from components.training.__main__ import main
 from tests.components.training.conftest import NUMBERS, settings
@@ -44,9 +45,11 @@ def pairs(start: int, count: int) -> list[Preference]:
 
 @pytest.fixture
 def paired(toy: Path) -> Path:
-    """The toy with pairs, ten of them held out."""
+    """The toy with pairs, ten of them held out, and no answer that was judged by itself."""
     write_rows(layout.curated("toy") / "preferences.jsonl", pairs(100, 40))
     write_rows(layout.curated("toy") / "preferences_heldout.jsonl", pairs(200, 10))
+    for file in ("judged", "judged_heldout"):
+        write_rows(layout.curated("toy") / f"{file}.jsonl", [])
     return toy
 
 
@@ -118,10 +121,11 @@ def test_a_preference_training_killed_and_run_again_ends_at_the_same_files(paire
     assert sha256_of(VERSION) == killed
 
 
-def test_several_processes_share_the_pairs_and_learn_the_same(paired: Path) -> None:
-    main(preference("dpo"))
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_several_processes_share_the_batches_and_learn_the_same(objective: str, paired: Path) -> None:
+    main(preference(objective))
     alone = metrics()
-    main(preference("dpo").model_copy(update={"threads": 2}))
+    main(preference(objective).model_copy(update={"threads": 2}))
     together = metrics()
     assert together["loss"] == pytest.approx(alone["loss"], rel=1e-2)
     assert together["heldout_margin"] == pytest.approx(alone["heldout_margin"], rel=0.05)
@@ -135,7 +139,7 @@ def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: 
     write_rows(layout.curated("toy") / "preferences.jsonl", [*pairs(100, 20), *wrong])
     main(preference(objective, steps=24, anchor=0.0, **watching))
     shown = metrics()
-    assert shown["examples"] == 60
+    assert shown["examples"] == (120 if objective == "kto" else 60)
     looks = [row for row in csv.DictReader((layout.training("toy") / "loss.csv").open()) if row["heldout"]]
     lowest = min(looks, key=lambda row: float(row["heldout"]))
     assert int(lowest["step"]) == shown["best_step"]
@@ -143,10 +147,26 @@ def test_pairs_kept_out_say_which_step_was_the_best_and_when_to_stop(objective: 
     assert shown["steps"] == min(24, shown["best_step"] + 6)
 
 
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_what_the_model_prefers_already_is_not_taught_again(objective: str, paired: Path) -> None:
+    turned = [pair.model_copy(update={"chosen": "?", "rejected": pair.chosen}) for pair in pairs(300, 20)]
+    rows = [*pairs(100, 20), *turned]
+    preferred = prefers(load_model(layout.BASE, dtype="float32"), load_tokenizer(layout.BASE), rows)
+    known = [row for row, true in zip(rows, preferred, strict=True) if true]
+    assert 0 < len(known) < 40
+    write_rows(layout.curated("toy") / "preferences.jsonl", rows)
+    wanted = {"steps": 2, "lr": 0.01, "settled": 0.0}
+    main(preference(objective, preference=wanted))
+    assert metrics()["examples"] == (40 - len(known)) * (2 if objective == "kto" else 1)
+    write_rows(layout.curated("toy") / "preferences.jsonl", known)
+    with pytest.raises(DataError, match=r"prefers every chosen answer already|no pair that is not settled"):
+        main(preference(objective, preference=wanted))
+
+
 def test_without_pairs_it_says_where_they_come_from(paired: Path) -> None:
     write_rows(layout.curated("toy") / "preferences.jsonl", [])
-    with pytest.raises(DataError, match=r"holds no pair, and train\.objective is kto: bring pairs in tasks/toy/"):
-        main(preference("kto"))
+    with pytest.raises(DataError, match=r"holds no pair, and train\.objective is dpo: bring pairs in tasks/toy/"):
+        main(preference("dpo"))
 
 
 def test_without_an_anchor_only_pairs_are_read_and_without_held_out_pairs_nothing_is_claimed(paired: Path) -> None:
