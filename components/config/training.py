@@ -94,8 +94,8 @@ class PreferenceSettings(Section):
     likelihood: float = Field(1.0, ge=0)
     """dpo, kto: weight of the chosen answers' own likelihood, which a comparison alone may let fall. 0: none."""
     settled: float | None = Field(None, ge=0)
-    """A pair whose chosen answer the model that training begins with prefers already by so many nats is left out: it
-    would only be pushed on, every turn anew, at the cost of all else. None: every pair is taught."""
+    """A pair whose chosen answer the model that training begins with prefers already by so many nats is left out: steps
+    would go into pushing it on, every turn anew. None: every pair is taught."""
     desirable_weight: float | None = Field(None, gt=0)
     undesirable_weight: float | None = Field(None, gt=0)
     """kto: how much a desirable, or an undesirable, answer counts (λ_D and λ_U in its paper). None: so that both kinds

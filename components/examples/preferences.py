@@ -63,7 +63,7 @@ class ImportedPairs:
 
 
 def holds_judgements(path: Path) -> bool:
-    """Whether each of a file's first records compares two answers, or says what one is worth.
+    """Whether most of a file's first records compare two answers, or say what one is worth.
 
     Raises:
         DataError: the file cannot be read.
@@ -72,7 +72,8 @@ def holds_judgements(path: Path) -> bool:
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return False
     found = [record for record in islice(_records(path), _LOOKED_AT) if isinstance(record, Record)]
-    return bool(found) and all({"chosen", "rejected"} <= set(row.value) or _is_judged(row.value) for row in found)
+    judging = [row for row in found if {"chosen", "rejected"} <= set(row.value) or _is_judged(row.value)]
+    return len(judging) > len(found) / 2
 
 
 def read(path: Path) -> ImportedPairs:

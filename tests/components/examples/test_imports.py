@@ -137,6 +137,14 @@ def test_an_answer_that_was_judged_bad_is_no_example(form: str, tmp_path: Path) 
     assert [row.desirable for row in imported.judged] == [True, False, True]
 
 
+def test_one_odd_label_does_not_make_examples_of_bad_answers(tmp_path: Path) -> None:
+    own = [{"prompt": prompt, "completion": answer} for prompt, answer in PAIRS]
+    rows = [row | {"label": label} for row, label in zip(own, (True, False, "maybe"), strict=True)]
+    imported = read(write(tmp_path / "kto.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert contents(imported) == [PAIRS[0]]
+    assert [str(row) for row in imported.skipped] == ["line 3: chosen is missing; it holds prompt, completion, label"]
+
+
 def test_a_file_of_nothing_but_bad_answers_has_nothing_to_teach(tmp_path: Path) -> None:
     rows = [row | {"label": False} for row in openai_rows(PAIRS)]
     with pytest.raises(DataError, match=r"none of its 3 rows is usable .*; there is no good answer to learn from"):
