@@ -76,8 +76,6 @@ class RLSettings(Section):
     gamma: float = Field(1.0, gt=0, le=1)
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """ppo: 1 trusts what came of an answer, 0 the value head."""
-    value_coef: float = Field(0.1, ge=0)
-    """ppo: how much the value head's error weighs in the loss that it shares with the policy."""
     value_lr: float = Field(1e-2, gt=0, le=1)
     """ppo: learning rate of the value head, which starts at zero."""
     checkpoint_every: int = Field(10, ge=1)

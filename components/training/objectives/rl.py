@@ -121,7 +121,6 @@ def algorithm(name: Name, wanted: config.RLSettings) -> Algorithm:
             clip=wanted.clip,
             gamma=wanted.gamma,
             gae_lambda=wanted.gae_lambda,
-            value_coef=wanted.value_coef,
             entropy=wanted.entropy,
         )
     if name == "grpo":

@@ -16,13 +16,14 @@ from components.training.rl.rollouts import Rollouts, Terms
 
 
 class PPO:
-    """The loss of Schulman et al. 2017, eq. 9: L = E[−L_clip + c₁·L_value − c₂·entropy]."""
+    """The loss of Schulman et al. 2017, eq. 9: L = E[−L_clip + c₁·L_value − c₂·entropy].
+
+    c₁ is 1: policy and value head share no weights that learn, so that it would only scale the head's gradient."""
 
     needs_values = True
 
-    def __init__(self, *, clip: float, gamma: float, gae_lambda: float, value_coef: float, entropy: float) -> None:
-        self.clip, self.gamma, self.gae_lambda = clip, gamma, gae_lambda
-        self.value_coef, self.entropy = value_coef, entropy
+    def __init__(self, *, clip: float, gamma: float, gae_lambda: float, entropy: float) -> None:
+        self.clip, self.gamma, self.gae_lambda, self.entropy = clip, gamma, gae_lambda, entropy
 
     def credit(
         self, rollouts: Rollouts, rewards: torch.Tensor, reference: torch.Tensor, values: torch.Tensor | None, kl: float
@@ -46,7 +47,7 @@ class PPO:
             "value_loss": value.item(),
             "clip_fraction": float((was_clipped(ratio.detach(), credit.advantages, self.clip) & mask).sum()),
         }
-        return -gain + self.value_coef * value - self.entropy * bonus, shown
+        return -gain + value - self.entropy * bonus, shown
 
     def size(self, rollouts: Rollouts) -> float:
         return float(rollouts.mask.sum())

@@ -123,7 +123,8 @@ def look(
 
     Args:
         temperature: the one that they were sampled at: it is part of the policy.
-        value: hidden state → expected reward.
+        value: hidden state → expected reward. It reads the policy's hidden states and does not shape them: on a small
+            model its error, larger than what there is to gain, would drive the policy about.
         fast: run the body without its head; see `completion.head_is_separable`.
     """
     inner = causal_model(model)
@@ -146,5 +147,5 @@ def look(
     return Terms(
         logprobs=laid_out(chosen),
         entropy=laid_out(-(every.exp() * every).sum(-1)),
-        values=None if value is None else laid_out(value(hidden.float())[:, 0]),
+        values=None if value is None else laid_out(value(hidden.detach().float())[:, 0]),
     )

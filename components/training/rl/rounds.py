@@ -210,7 +210,9 @@ def _update(
     replicas.sum_up([*gradients, sums])
     for gradient in gradients:
         gradient.div_(sums[0].item())
-    norm = torch.nn.utils.clip_grad_norm_(trainable(learner).values(), 1.0).item()
+    norm = torch.nn.utils.clip_grad_norm_(trainable(learner.model).values(), 1.0).item()
+    if learner.value is not None:
+        torch.nn.utils.clip_grad_norm_(learner.value.parameters(), 1.0)  # its error must not shorten the policy's step
     if not (math.isfinite(norm) and math.isfinite(sums[1].item())):
         raise StageError(
             f"round {number + 1}: the loss is {sums[1].item() / sums[0].item()} (gradient norm {norm}); "

@@ -75,7 +75,7 @@ def test_standardised_advantages_have_mean_zero_and_deviation_one_where_there_ar
 
 
 def test_a_ratio_beyond_the_clip_earns_nothing_more(rollouts: Rollouts) -> None:
-    algorithm = PPO(clip=0.2, gamma=1, gae_lambda=1, value_coef=0, entropy=0)
+    algorithm = PPO(clip=0.2, gamma=1, gae_lambda=1, entropy=0)
     zeros = torch.zeros(rollouts.mask.shape)
     for advantage, shift, bound in [(1.0, 0.5, 1.2), (-1.0, -0.5, 0.8), (-1.0, 0.5, math.exp(0.5))]:
         logprobs = (rollouts.logprobs + shift).requires_grad_()
@@ -205,7 +205,7 @@ def test_on_the_first_update_ppo_and_grpo_push_the_same_way(rollouts: Rollouts, 
     the scale."""
     short = Rollouts(rollouts.ids, rollouts.starts, rollouts.mask[:, :1], rollouts.logprobs[:, :1])
     zeros = torch.zeros(short.mask.shape)
-    ppo = PPO(clip=0.2, gamma=1, gae_lambda=0.95, value_coef=0, entropy=0)
+    ppo = PPO(clip=0.2, gamma=1, gae_lambda=0.95, entropy=0)
     grpo = GRPO(answers=len(short), clip=0.2, scale=True, entropy=0)
     one = ppo.credit(short, rewards, short.logprobs, zeros, 0.0).advantages
     other = grpo.credit(short, rewards, short.logprobs, None, 0.0).advantages

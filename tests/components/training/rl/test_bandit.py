@@ -24,7 +24,7 @@ def tilted(reference: torch.Tensor, worth: torch.Tensor, kl: float = KL) -> torc
 @pytest.mark.parametrize(
     "algorithm",
     [
-        PPO(clip=0.2, gamma=1, gae_lambda=0.95, value_coef=0.1, entropy=0),
+        PPO(clip=0.2, gamma=1, gae_lambda=0.95, entropy=0),
         RLOO(answers=8, clip=0.2, entropy=0),
         GRPO(answers=8, clip=0.2, scale=False, entropy=0),
     ],
