@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field, model_validator
 
 from components.config.section import Section
@@ -67,8 +69,9 @@ class RLSettings(Section):
     """The probability ratio to the sampling policy counts only within 1 ± clip."""
     kl: float = Field(0.05, ge=0)
     """Coefficient of the divergence from the model that training started from."""
-    kl_target: float | None = Field(None, gt=0)
-    """Nats an answer that the coefficient is steered to; null keeps it fixed."""
+    kl_target: Annotated[float, Field(gt=0)] | Literal["none"] | None = None
+    """Nats an answer that the coefficient is steered to; "none" keeps it fixed. None: 0.5 for ppo, which a fixed
+    coefficient does not hold, "none" for grpo and rloo."""
     entropy: float = Field(0.0, ge=0)
     """Coefficient of a bonus for undecidedness."""
     scale_rewards: bool = True

@@ -28,6 +28,8 @@ from components.training.rl.rewards import chosen, worth
 Name = Literal["ppo", "grpo", "rloo"]
 SHARE = 1 / 3
 """Of the rate that right answers are taught with: a reward is a guess about few sampled answers."""
+KL_TARGETS: dict[Name, float | Literal["none"]] = {"ppo": 0.5, "grpo": "none", "rloo": "none"}
+"""Nats an answer. A fixed coefficient holds what compares answers to one prompt, and not what goes by a value head."""
 
 
 def inputs(settings: config.Settings) -> tuple[Path, ...]:
@@ -59,7 +61,8 @@ def prepare(given: Given) -> Lesson[Any]:
             f"train.lora.dropout = {settings.train.lora.dropout}: objective {name} compares probabilities before and "
             "after a step, which dropout would change both; set it to 0"
         )
-    wanted = wanted.model_copy(update={"lr": wanted.lr or suitable_rate(settings.train.method, given.model, SHARE)})
+    lr = wanted.lr or suitable_rate(settings.train.method, given.model, SHARE)
+    wanted = wanted.model_copy(update={"lr": lr, "kl_target": wanted.kl_target or KL_TARGETS[name]})
     curated = layout.curated(settings.task)
     examples = read_rows(curated / "train.jsonl", Example)
     encoded = encode(given.tokenizer, examples, settings.model.context)

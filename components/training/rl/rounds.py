@@ -101,7 +101,7 @@ def _fit(
     optimizers = adamw(learner.model, wanted.lr)
     if learner.value is not None:
         optimizers += adamw(learner.value, wanted.value_lr)
-    kl = KLCoefficient(wanted.kl, wanted.kl_target)
+    kl = KLCoefficient(wanted.kl, wanted.kl_target if isinstance(wanted.kl_target, float) else None)
     history, first = History(), 0
     if state is not None:
         history, first = restore(state, learner, optimizers)
