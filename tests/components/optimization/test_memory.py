@@ -35,8 +35,8 @@ def test_blocks_that_a_step_frees_are_not_fetched_from_the_system_again():
         script = [sys.executable, "-c", SCRIPT, mode]
         return int(subprocess.run(script, env=env, capture_output=True, text=True, check=True).stdout)
 
-    # As glibc begins. It raises the threshold when it sees larger blocks, and whether that helps hangs on what else lies
-    # in the heap.
+    # As glibc begins. It raises the threshold when it sees larger blocks, and whether that helps hangs on what else
+    # lies in the heap.
     env = {**os.environ, "GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={128 << 10}"}
     given_back = pages("given back")
     assert given_back >= 20 * 3 * 4, "three blocks of 8 MB a step, in pages of at most 2 MB"
