@@ -119,6 +119,9 @@ class TrainSettings(Section):
     """Compute activations again on the way back instead of keeping them: less memory, about a third more time."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of products. auto: bfloat16 on a GPU, and for a large model on a CPU with instructions for it."""
+    compile: Literal["auto"] | bool = "auto"
+    """Layers compiled by PyTorch, where products are in bfloat16: the first step takes half a minute longer, the others
+    less. auto: on a GPU, and a large model."""
     validation_rows: int = Field(0, ge=0)
     """Rows, or pairs, kept out of teaching (whole clusters of near copies): their loss says which step was the best."""
     validation_every: int = Field(50, ge=1)

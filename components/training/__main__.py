@@ -22,7 +22,7 @@ def teach(settings: config.Settings) -> None:
     from components.optimization import launched, loop, optimizers, replicas
     from components.optimization.checkpoints import Checkpoints, digest_of
     from components.optimization.memory import bfloat16
-    from components.training import adapters, methods, objectives
+    from components.training import acceleration, adapters, methods, objectives
     from components.training.lesson import Given, Session
     from components.training.tracking import NoRun, Run
     from components.training.version import golden_examples, write_version
@@ -36,6 +36,9 @@ def teach(settings: config.Settings) -> None:
     device = loop.prepare(settings.seed, max(1, settings.threads // launched.beside()))
     tokenizer = load_tokenizer(layout.BASE)
     model = objective.model(settings).to(device)
+    in_bfloat16 = bfloat16(wanted.precision, model)
+    if in_bfloat16:
+        acceleration.prepare(model, wanted)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
     lesson = objective.prepare(Given(settings, described, tokenizer, model, has_champion))
     if wanted.validation_rows and lesson.heldout is None:
@@ -81,7 +84,7 @@ def teach(settings: config.Settings) -> None:
                 share=lesson.share,
                 replicas=processes,
                 parts=loop.parts(lesson.size, processes, wanted.micro_batch_size) if lesson.share else 1,
-                bfloat16=bfloat16(wanted.precision, model),
+                bfloat16=in_bfloat16,
                 heldout=lesson.heldout,
                 heldout_every=wanted.validation_every,
                 keep_best=lesson.heldout is not None,
@@ -90,7 +93,8 @@ def teach(settings: config.Settings) -> None:
                 on_log=run.log,
                 note=run.run_id,
             )
-            history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
+            with acceleration.compiled(model, wanted.compile if in_bfloat16 else False):
+                history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
             methods.checkpoint_activations(model, False)
         shown = lesson.metrics(model) if lesson.metrics else {}
         with replacing_folder(layout.adapter(settings.task)) as folder:

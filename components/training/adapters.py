@@ -31,13 +31,22 @@ def new_adapter(wanted: config.TrainSettings, base: Path) -> torch.nn.Module:
         ModelError: the base is missing or damaged.
         StageError: `target_modules` names a layer that the base does not have, or this machine can do no qlora.
     """
-    from peft import LoraConfig, get_peft_model
-
     model = _load(wanted, base)
-    layers(model, wanted.lora.target_modules)
     reference = read_base(base)
     # PEFT would write the temporary path it was loaded from, and asks the hub about it when it saves.
     model.name_or_path = reference.location if reference.kind == "hub" else str(weights_folder(base))
+    return adapted(model, wanted)
+
+
+def adapted(model: PreTrainedModel, wanted: config.TrainSettings) -> torch.nn.Module:
+    """A model with an adapter on it as `train.lora` has it; only that is trainable.
+
+    Raises:
+        StageError: `target_modules` names a layer that the model does not have.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    layers(model, wanted.lora.target_modules)
     targets = wanted.lora.target_modules
     adapter = LoraConfig(
         r=wanted.lora.r,
@@ -139,16 +148,23 @@ def check_machine(method: str) -> None:
 
 
 def served(model: torch.nn.Module, base: Path, version: Path) -> torch.nn.Module:
-    """The model as it will answer: what was trained, or, trained on a base in four bits, its adapter on the whole base.
+    """The model as it will answer: what was trained, or, trained on a rounded base, its adapter on the whole one.
 
     Raises:
         ModelError: base or version is damaged.
     """
-    if not getattr(model, "is_loaded_in_4bit", False):
+    if not _is_rounded(model):
         return model
     device = next(model.parameters()).device
     full: Any = load_model(base, version, dtype="float32")
     return full.to(device).eval()
+
+
+def _is_rounded(model: torch.nn.Module) -> bool:
+    """Whether the base below an adapter is held in four bits or in bfloat16 (components/training/acceleration.py)."""
+    import torch
+
+    return any(not p.requires_grad and p.dtype in (torch.uint8, torch.bfloat16) for p in model.parameters())
 
 
 def _load(wanted: config.TrainSettings, base: Path) -> PreTrainedModel:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
 
+from components.training import chunked, varlen
 from components.training.batches import Batch
 
 
@@ -21,6 +22,11 @@ def completion_loss(model: torch.nn.Module, batch: Batch, fast: bool = True) -> 
     Args:
         fast: run the body without its head; see `head_is_separable`.
     """
+    inner = causal_model(model)
+    head = inner.get_output_embeddings()
+    if fast and chunked.is_large(len(batch.targets), len(head.weight)):
+        hidden = answer_hidden(inner, batch)
+        return chunked.mean_cross_entropy(hidden, head, batch.targets.to(hidden.device)), batch.tokens
     logits = answer_logits(model, batch, fast)
     return F.cross_entropy(logits.float(), batch.targets.to(logits.device)), batch.tokens
 
@@ -36,15 +42,22 @@ def answer_logprobs(model: torch.nn.Module, batch: Batch, fast: bool = True) -> 
 
 def answer_logits(model: torch.nn.Module, batch: Batch, fast: bool) -> torch.Tensor:
     """The logits at a batch's positions that predict an answer token: (tokens, vocabulary)."""
-    device = next(model.parameters()).device
-    ids, rows, positions = batch.ids.to(device), batch.rows.to(device), batch.positions.to(device)
     inner = causal_model(model)
     if fast:
-        hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[rows, positions]
-        logits: torch.Tensor = inner.get_output_embeddings()(hidden)
+        logits: torch.Tensor = inner.get_output_embeddings()(answer_hidden(inner, batch))
         return logits
-    whole: torch.Tensor = inner(input_ids=ids, use_cache=False).logits
-    return whole[rows, positions]
+    device = next(model.parameters()).device
+    whole: torch.Tensor = inner(input_ids=batch.ids.to(device), use_cache=False).logits
+    return whole[batch.rows.to(device), batch.positions.to(device)]
+
+
+def answer_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """What the head is given at a batch's positions that predict an answer token: (tokens, width)."""
+    if varlen.applies(model):
+        return varlen.hidden(model, batch)
+    device = next(model.parameters()).device
+    states: torch.Tensor = model.get_decoder()(input_ids=batch.ids.to(device), use_cache=False).last_hidden_state
+    return states[batch.rows.to(device), batch.positions.to(device)]
 
 
 @torch.no_grad()

@@ -1,0 +1,71 @@
+"""What a training does otherwise where its products are in bfloat16, which on a GPU they are.
+
+| what | where |
+|---|---|
+| the base below an adapter is held in bfloat16: half the memory, and no weight is converted at every step | anywhere |
+| rows lie end to end (components/training/varlen.py) | a GPU |
+| each layer is compiled: one kernel for what are many (norms, rotations, gates, residuals) | a GPU, a large model |
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from components.cores import SMALL
+from components.training import varlen
+from components.training.adapters import ADAPTERS
+from components.training.classifier import Classifier
+from components.training.completion import causal_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from components.config import TrainSettings
+
+log = logging.getLogger(__name__)
+
+
+def prepare(model: torch.nn.Module, wanted: TrainSettings) -> None:
+    """Before anything is computed with a model whose training computes in bfloat16."""
+    policy = model.policy if isinstance(model, Classifier) else model
+    if wanted.method in ADAPTERS:
+        hold_frozen(policy)
+    varlen.adopt(causal_model(policy))
+
+
+def hold_frozen(model: torch.nn.Module) -> None:
+    """Round what is not trained to bfloat16, which its products would do at every step."""
+    import torch
+
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dtype is torch.float32:
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+@contextmanager
+def compiled(model: torch.nn.Module, wanted: Literal["auto"] | bool, backend: str = "inductor") -> Iterator[None]:
+    """Have a model's layers compiled as long as this lasts; the first step then takes half a minute longer.
+
+    Layers are alike, so the first one's code serves all. `auto`: on a GPU, and a model larger than `cores.SMALL`.
+    """
+    parameters = list(model.parameters())
+    pays = parameters[0].is_cuda and sum(parameter.numel() for parameter in parameters) > SMALL
+    found = layers(model) if wanted is True or (wanted == "auto" and pays) else []
+    for layer in found:
+        layer.compile(backend=backend)
+    try:
+        yield
+    finally:
+        for layer in found:
+            layer._compiled_call_impl = None
+
+
+def layers(model: torch.nn.Module) -> list[Any]:
+    """The numbered layers of a model's body; none where it has no such."""
+    policy = causal_model(model.policy if isinstance(model, Classifier) else model)
+    numbered = re.compile(r"(^|\.)(layers|h|blocks)\.\d+$")
+    return [module for name, module in policy.named_modules() if numbered.search(name)]
