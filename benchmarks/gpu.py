@@ -13,6 +13,8 @@ parameters in matrices (embedding apart, head counted where it is used), L layer
 
     forward    2·P + 4·L·d·n                      (n is half the row on average: attention is causal)
     backward   full: twice the forward.  lora: 2·P + 8·L·d·n, since frozen weights need no gradient, and adapters 4·A
+
+Many tools count an adapter's training as if it were a full one (6·P); "as full" is that number.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +34,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.footprint import project_environment
+from components import config
+from components.files import write_json
+from components.models import BaseReference, tensor_hash
+from components.training import adapters
 
 SHAPE = {
     "vocab_size": 151_936,
@@ -75,6 +82,8 @@ class Seen:
     """Useful ones in these."""
     flops: float
     """That model and method need for these."""
+    as_full: float
+    """The same, if every weight were trained."""
     memory: float
     """Most GiB of the card that tensors took."""
     loss: float
@@ -113,27 +122,36 @@ def flops(method: str, config: Any, adapters: int, length: int, taught: int) -> 
 
 
 def model_of(method: str) -> Any:
-    """The model on the card: float32 where it is trained itself, bfloat16 below an adapter."""
+    """The model on the card: float32 where it is trained itself, bfloat16 below an adapter, four bits for qlora."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(SEED)
     with torch.device(DEVICE):
         model = Qwen2ForCausalLM(Qwen2Config(**SHAPE))
-    return model if method == "full" else model.to(torch.bfloat16)
+    if method == "full":
+        return model
+    model = model.to(torch.bfloat16)
+    if method == "lora":
+        return model
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        model.save_pretrained(folder)
+        write_json(folder / "base.json", BaseReference(kind="local", location=".", sha256=tensor_hash(folder)))
+        del model
+        return adapters.load_in_four_bits(folder, {"": 0})
 
 
 def saqia(asked: Asked, rows: list[tuple[np.ndarray, int]], done: Any, **changes: Any) -> Any:
     """What stage `train` does between its inputs and its outputs, without MLflow and checkpoints."""
-    from components import config
     from components.optimization import loop, optimizers
-    from components.training import acceleration, adapters
+    from components.training import acceleration
     from components.training.batches import Batches, Encoded, share
     from components.training.completion import completion_loss
     from components.training.methods import learning_rate
 
     wanted = config.TrainSettings(method=asked.method, batch_size=asked.rows, steps=asked.steps, **changes)
-    loop.prepare(SEED, threads=8)
+    loop.prepare(SEED, 8, wanted.deterministic)
     model: Any = model_of(asked.method)
     if asked.method == "full":
         model.requires_grad_(True)
@@ -166,16 +184,12 @@ def saqia(asked: Asked, rows: list[tuple[np.ndarray, int]], done: Any, **changes
 
 def trl(asked: Asked, rows: list[tuple[np.ndarray, int]], done: Any, **changes: Any) -> Any:
     """TRL's SFTTrainer with Liger's kernels, at its defaults but for what `changes`."""
-    import tempfile
-
     from datasets import Dataset
     from peft import LoraConfig
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast, TrainerCallback
     from trl import SFTConfig, SFTTrainer
-
-    from components import config
 
     class Marks(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -220,6 +234,7 @@ def trl(asked: Asked, rows: list[tuple[np.ndarray, int]], done: Any, **changes: 
 
 CONTENDERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "saqia": (saqia, {}),
+    "saqia, not deterministic": (saqia, {"deterministic": False}),
     "saqia, not compiled": (saqia, {"compile": False}),
     "TRL, Liger": (trl, {}),
     "TRL, Liger, activations kept": (trl, {"gradient_checkpointing": False}),
@@ -251,13 +266,17 @@ def one(name: str, asked: Asked) -> Seen:
     if not counted:  # TRL does not say which rows a step had: all of them, by the share of the steps counted
         counted = [len(ids) for ids, _ in rows]
     share = 1.0 if any(lengths) else (len(at) - WARM) / len(at)
-    adapters = sum(p.numel() for n, p in model.named_parameters() if "lora_" in n)
-    needed = sum(flops(asked.method, model.config, adapters, n, n - begins[n]) for n in counted)
+    added = sum(p.numel() for n, p in model.named_parameters() if "lora_" in n)
+
+    def needed(method: str) -> float:
+        return share * sum(flops(method, model.config, added, n, n - begins[n]) for n in counted)
+
     return Seen(
         ready=at[WARM - 1] - began,
         seconds=at[-1] - at[WARM - 1],
         tokens=round(share * sum(counted)),
-        flops=share * needed,
+        flops=needed(asked.method),
+        as_full=needed("full"),
         memory=torch.cuda.max_memory_allocated() / 2**30,
         loss=sum(losses[-3:]) / 3,
     )
@@ -269,7 +288,7 @@ def table(asked: Asked, seen: dict[str, Seen], card: str) -> Table:
     title = f"{card}: {asked.method}, {asked.lengths} rows of up to {asked.length} tokens, {asked.rows} a step, "
     title += f"{asked.steps - WARM} of {asked.steps} steps"
     shown = Table(title=title, title_justify="left")
-    for head in ("", "useful tokens/s", "TFLOP/s", "MFU", "memory", "until step " + str(WARM + 1), "loss"):
+    for head in ("", "useful tokens/s", "TFLOP/s", "MFU", "as full", "memory", f"until step {WARM + 1}", "loss"):
         shown.add_column(head, justify="right" if head else "left")
     to = next((one for name, one in seen.items() if name.startswith("TRL")), next(iter(seen.values())))
     for name, found in seen.items():
@@ -279,6 +298,7 @@ def table(asked: Asked, seen: dict[str, Seen], card: str) -> Table:
             f"{speed:,.0f} ({speed / (to.tokens / to.seconds):.2f}x)",
             f"{rate / 1e12:.0f}",
             f"{rate / peak:.1%}" if peak else "unknown card",
+            f"{found.as_full / found.seconds / peak:.1%}" if peak else "",
             f"{found.memory:.1f} GiB ({found.memory / to.memory:.2f}x)",
             f"{found.ready:.0f} s",
             f"{found.loss:.3f}",
@@ -303,7 +323,7 @@ def reaches() -> tuple[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", choices=("lora", "full"), default=["lora", "full"])
+    parser.add_argument("--methods", nargs="+", choices=("lora", "qlora", "full"), default=["lora", "full"])
     parser.add_argument("--lengths", nargs="+", choices=("equal", "mixed"), default=["equal"])
     parser.add_argument("--rows", type=int, default=8, help="of a step")
     parser.add_argument("--length", type=int, default=2048, help="tokens of the longest row")
@@ -328,8 +348,8 @@ def main() -> None:
             asked = Asked(method, lengths, given.rows, given.length, given.steps)
             seen: dict[str, Seen] = {}
             for name in given.contenders:
-                if "packing" in name and lengths == "equal":
-                    continue  # nothing to pack
+                if "packing" in name and lengths == "equal" or method == "qlora" and "saqia" not in name:
+                    continue  # nothing to pack; TRL is handed no quantised model here
                 found = _apart(name, asked)
                 if isinstance(found, Seen):
                     seen[name] = found

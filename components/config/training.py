@@ -122,6 +122,9 @@ class TrainSettings(Section):
     compile: Literal["auto"] | bool = "auto"
     """Layers compiled by PyTorch, where products are in bfloat16: the first step takes half a minute longer, the others
     less. auto: on a GPU, and a large model."""
+    deterministic: bool = True
+    """The same inputs give the same bits, also through a kill. False: a GPU may sum in any order, which makes attention
+    among rows of equal length twice as fast."""
     validation_rows: int = Field(0, ge=0)
     """Rows, or pairs, kept out of teaching (whole clusters of near copies): their loss says which step was the best."""
     validation_every: int = Field(50, ge=1)

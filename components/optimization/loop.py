@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -86,13 +86,17 @@ class Plan(Generic[B]):
     """Kept in checkpoints for whoever resumes: the id of the tracking run."""
 
 
-def prepare(seed: int, threads: int) -> torch.device:
-    """Make this process deterministic and say where it computes."""
+def prepare(seed: int, threads: int, deterministic: bool = True) -> torch.device:
+    """Make this process deterministic and say where it computes.
+
+    Args:
+        deterministic: false: a GPU may use what sums in another order every time.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(deterministic)
     # filling only shows who reads what nobody wrote, and takes 3 % of a step
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(threads)
@@ -151,6 +155,7 @@ def _fit(
         history, first = restore(state, model, optimizers)
         best = state.get("best", {})
     watch = Watch(plan.section, plan.warmup * plan.steps)
+    learning = trainable(model)
     model.train()
     tells = replicas.rank() == 0
     progress = Progress(plan.section, plan.steps, first, shown=tells)
@@ -159,8 +164,8 @@ def _fit(
         for step in range(first, plan.steps):
             share = rate(step, plan.steps, plan.warmup)
             set_rate(optimizers, share)
-            loss, tokens, beside = _backward(model, plan, step)
-            norm = torch.nn.utils.clip_grad_norm_(trainable(model).values(), plan.clip).item()
+            loss, tokens, beside = _backward(model, learning, plan, step)
+            norm = torch.nn.utils.clip_grad_norm_(learning.values(), plan.clip).item()
             watch.look(step, loss, norm)
             for optimizer in optimizers:
                 optimizer.step()
@@ -177,7 +182,7 @@ def _fit(
                     history.heldout[done] = _held_out(model, plan)
                 if plan.keep_best and min(history.heldout, key=history.heldout.__getitem__) == done:
                     history.best_step = done
-                    best = {name: parameter.detach().clone() for name, parameter in trainable(model).items()}
+                    best = {name: parameter.detach().clone() for name, parameter in learning.items()}
             over = plan.patience is not None and _since_best(history) >= plan.patience
             if not tells:
                 if over:
@@ -201,13 +206,15 @@ def _fit(
     finally:
         progress.close()
     if best:
-        for name, parameter in trainable(model).items():
+        for name, parameter in learning.items():
             parameter.data.copy_(best[name])
     model.eval()
     return history
 
 
-def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, int, list[float]]:
+def _backward(
+    model: torch.nn.Module, learning: Mapping[str, torch.nn.Parameter], plan: Plan[B], step: int
+) -> tuple[float, int, list[float]]:
     """Gradients of a whole step's mean loss in every process; that loss, the tokens seen, and the curves' values."""
     import torch
 
@@ -225,7 +232,7 @@ def _backward(model: torch.nn.Module, plan: Plan[B], step: int) -> tuple[float, 
         (loss * weight).backward()
         values = [value * weight for value in beside[0].tolist()] if beside else []
         sums += torch.tensor([loss.item() * weight, tokens, *values], dtype=torch.float32)
-    replicas.sum_up([*(p.grad for p in trainable(model).values() if p.grad is not None), sums])
+    replicas.sum_up([*(p.grad for p in learning.values() if p.grad is not None), sums])
     return sums[0].item(), int(sums[1]), sums[2:].tolist()
 
 

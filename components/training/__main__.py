@@ -33,7 +33,7 @@ def teach(settings: config.Settings) -> None:
     objective = objectives.find(wanted.objective)
     inputs = objective.inputs(settings)
     base = read_base(layout.BASE)
-    device = loop.prepare(settings.seed, max(1, settings.threads // launched.beside()))
+    device = loop.prepare(settings.seed, max(1, settings.threads // launched.beside()), wanted.deterministic)
     tokenizer = load_tokenizer(layout.BASE)
     model = objective.model(settings).to(device)
     in_bfloat16 = bfloat16(wanted.precision, model)

@@ -2,7 +2,7 @@
 
 | what | where |
 |---|---|
-| the base below an adapter is held in bfloat16: half the memory, and no weight is converted at every step | anywhere |
+| the base below an adapter (lora) is held in bfloat16: half the memory, and no weight converted at every step | anywhere |
 | rows lie end to end (components/training/varlen.py) | a GPU |
 | each layer is compiled: one kernel for what are many (norms, rotations, gates, residuals) | a GPU, a large model |
 """
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.cores import SMALL
 from components.training import varlen
-from components.training.adapters import ADAPTERS
 from components.training.classifier import Classifier
 from components.training.completion import causal_model
 
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 def prepare(model: torch.nn.Module, wanted: TrainSettings) -> None:
     """Before anything is computed with a model whose training computes in bfloat16."""
     policy = model.policy if isinstance(model, Classifier) else model
-    if wanted.method in ADAPTERS:
+    if wanted.method == "lora":
         hold_frozen(policy)
     varlen.adopt(causal_model(policy))
 

@@ -53,7 +53,7 @@ def answer_logits(model: torch.nn.Module, batch: Batch, fast: bool) -> torch.Ten
 
 def answer_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """What the head is given at a batch's positions that predict an answer token: (tokens, width)."""
-    if varlen.applies(model):
+    if varlen.applies(model, batch):
         return varlen.hidden(model, batch)
     device = next(model.parameters()).device
     states: torch.Tensor = model.get_decoder()(input_ids=batch.ids.to(device), use_cache=False).last_hidden_state

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MULTIPLE = 256
+"""All tokens of a batch are filled up to a multiple of this many: each new number of tokens costs a GPU some preparation,
+and matrix products want whole tiles."""
 NAME = "sdpa_varlen"
 CLOSE = 0.05
 """Most that end-to-end hidden states may differ from padded ones, as a share of their length: bfloat16 makes 0.01 of
@@ -33,14 +36,14 @@ difference, a row that sees another one makes 0.3 and more."""
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """A batch's T tokens in one row."""
+    """A batch's tokens in one row, filled up to T."""
 
     ids: torch.Tensor
     """(1, T)"""
     positions: torch.Tensor
     """(1, T): of each token in its own row."""
     ends: torch.Tensor
-    """(rows + 1,), int32: where each row begins, and T."""
+    """(rows + 2,), int32: where each row begins, where what fills up does, which is a row of its own, and T."""
     longest: int
     answers: torch.Tensor
     """Where in T each of the batch's answer tokens is predicted."""
@@ -48,15 +51,16 @@ class EndToEnd:
 
 def laid(batch: Batch) -> EndToEnd:
     """A padded batch without its padding."""
-    lengths = torch.tensor(batch.lengths)
+    missing = -batch.tokens % MULTIPLE
+    lengths = torch.tensor([*batch.lengths, missing])
     columns = torch.arange(batch.ids.shape[1]).expand_as(batch.ids)
-    there = columns < lengths[:, None]
+    there = columns < lengths[:-1, None]
     ends = F.pad(lengths.cumsum(0), (1, 0))
     return EndToEnd(
-        ids=batch.ids[there][None],
-        positions=columns[there][None],
+        ids=F.pad(batch.ids[there], (0, missing))[None],
+        positions=F.pad(columns[there], (0, missing))[None],
         ends=ends.to(torch.int32),
-        longest=max(batch.lengths),
+        longest=max(*batch.lengths, missing),
         answers=ends[batch.rows] + batch.positions,
     )
 
@@ -101,10 +105,11 @@ def difference(model: PreTrainedModel) -> float:
     from components.training.batches import Encoded, collate
 
     training = model.training
-    model.eval()
     most = min(1000, int(model.config.get_text_config().vocab_size))
     rows = [torch.arange(1, length + 1) * 37 % most for length in (9, 14)]
     batch = collate([Encoded(row.numpy(), 1) for row in rows], pad=0)
+    hidden(model.train(), batch)  # which may ask for more than evaluation does
+    model.eval()
     together = hidden(model, batch).float()
     device = together.device
     body = model.get_decoder()
@@ -114,9 +119,9 @@ def difference(model: PreTrainedModel) -> float:
     return float((together - expected).norm() / expected.norm())
 
 
-def applies(model: PreTrainedModel) -> bool:
-    """Whether this model's rows go end to end now: it was adopted, and its products are in bfloat16."""
-    if model.config._attn_implementation != NAME:
+def applies(model: PreTrainedModel, batch: Batch) -> bool:
+    """Whether a batch's rows go end to end: the model was adopted, its products are in bfloat16, and there is padding."""
+    if model.config._attn_implementation != NAME or min(batch.lengths) == max(batch.lengths):
         return False
     kind = next(model.parameters()).device.type
     return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.bfloat16

@@ -50,6 +50,8 @@ def row_by_row(
     out = torch.empty_like(query)
     for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         assert end - start <= longest
+        if start == end:
+            continue
         seen = torch.ones(end - start, end - start, dtype=torch.bool).tril()
         if window[0] >= 0:
             seen = seen.triu(-window[0])
@@ -97,7 +99,7 @@ def test_end_to_end_every_row_has_the_loss_and_the_gradient_that_it_has_padded(m
     padded, want = by_row(model, told), _gradient(model, told)
     assert varlen.adopt(model)
     with torch.autocast(DEVICE, torch.bfloat16):
-        assert varlen.applies(model)
+        assert varlen.applies(model, told)
     assert by_row(model, told) == pytest.approx(padded, rel=0.02)
     got = _gradient(model, told)
     assert (got - want).norm() < 0.03 * want.norm()
@@ -112,14 +114,16 @@ def _gradient(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).cpu()
 
 
-def test_no_token_is_computed_that_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token_is_computed_that_is_padding_but_what_fills_a_multiple_up(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     model = llama()
     assert varlen.adopt(model)
     monkeypatch.setattr(varlen, "kernel", lambda query, *rest: seen.append(len(query)) or query)
+    monkeypatch.setattr(varlen, "MULTIPLE", 8)
     by_row(model, batch())
-    assert seen == [sum(batch().lengths)] * 2
-    assert seen[0] < batch().ids.numel()
+    assert sum(batch().lengths) == 89
+    assert seen == [96, 96]
+    assert batch().ids.numel() == 155
 
 
 def test_a_row_sees_nothing_of_its_neighbours() -> None:
@@ -155,7 +159,16 @@ def test_generation_goes_on_as_before() -> None:
 def test_in_float32_rows_are_padded_since_the_kernel_takes_none() -> None:
     model = llama()
     assert varlen.adopt(model)
-    assert not varlen.applies(model)
+    assert not varlen.applies(model, batch())
+
+
+def test_rows_of_equal_length_have_no_padding_and_stay_side_by_side() -> None:
+    model = llama()
+    assert varlen.adopt(model)
+    equal = collate([Encoded(np.full(12, n), 3) for n in (4, 9)], pad=0)
+    with torch.autocast(DEVICE, torch.bfloat16):
+        assert varlen.applies(model, batch())
+        assert not varlen.applies(model, equal)
 
 
 def test_an_architecture_that_attends_in_its_own_way_keeps_its_padding(caplog: pytest.LogCaptureFixture) -> None:
@@ -169,5 +182,8 @@ def test_an_architecture_that_attends_in_its_own_way_keeps_its_padding(caplog: p
     with caplog.at_level("INFO"):
         assert not varlen.adopt(Leaky(LlamaConfig(**SMALL)).to(DEVICE))
     assert "rows are padded" in caplog.text
-    dropping = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=2, n_positions=64, attn_pdrop=0.1))
-    assert varlen.adopt(dropping.to(DEVICE)), "dropout is off in evaluation"
+    shape = {"vocab_size": 50, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    with caplog.at_level("INFO"):
+        assert not varlen.adopt(GPT2LMHeadModel(GPT2Config(**shape, attn_pdrop=0.1)).to(DEVICE))
+    assert "attention with dropout" in caplog.text
+    assert varlen.adopt(GPT2LMHeadModel(GPT2Config(**shape, attn_pdrop=0.0)).to(DEVICE))
