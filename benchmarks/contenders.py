@@ -11,52 +11,35 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import lessons
 from benchmarks.footprint import mark
 from components.files import read_rows
 from components.schema import Example
 
+if TYPE_CHECKING:
+    from components.config import TrainSettings
+    from components.training.batches import Batches
+
 
 def saqia(folder: Path, marks: Path, out: Path) -> None:
     """What stage `train` does between its inputs and its outputs, without MLflow and checkpoints."""
-    from components.cores import processes
     from components.models import load_tokenizer
-    from components.optimization import loop, optimizers
-    from components.optimization.memory import bfloat16
+    from components.optimization import loop
     from components.training import methods
-    from components.training.batches import Batches, encode, share
-    from components.training.completion import completion_loss, head_is_separable
+    from components.training.batches import Batches, encode
 
     mark("imported", marks)
     settings = lessons.of(folder)
     wanted = settings.train
-    device = loop.prepare(settings.seed, settings.threads)
+    device = loop.prepare(settings.seed, settings.threads, wanted.deterministic)
     tokenizer = load_tokenizer(folder / "base")
     model = methods.prepare_model(settings, folder / "base", folder / "no champion").to(device)
     encoded = encode(tokenizer, read_rows(folder / "rows.jsonl", Example), settings.model.context)
     assert isinstance(tokenizer.pad_token_id, int)
     batches = Batches(encoded, wanted.batch_size, settings.seed, tokenizer.pad_token_id)
-    fast = head_is_separable(model, batches.step(0))
-    replicas = processes(model, batches.size, settings.threads)
-    methods.checkpoint_activations(model, wanted.gradient_checkpointing)
-    assert wanted.lr
-    chosen = optimizers.adamw(model, wanted.lr)
-    plan = loop.Plan(
-        section="train",
-        steps=wanted.steps,
-        warmup=wanted.warmup,
-        seed=settings.seed,
-        batch=batches.step,
-        loss=lambda model, batch: completion_loss(model, batch, fast),
-        share=share,
-        replicas=replicas,
-        parts=loop.parts(batches.size, replicas, wanted.micro_batch_size),
-        bfloat16=bfloat16(wanted.precision, model),
-    )
-    mark("training", marks)
-    loop.fit(model, chosen, plan)
+    chosen = fit(model, wanted, batches, settings.threads, begins=lambda: mark("training", marks))
     mark("trained", marks)
     state = [value for one in chosen for slot in one.state.values() for value in slot.values()]
     told = {
@@ -65,6 +48,54 @@ def saqia(folder: Path, marks: Path, out: Path) -> None:
     }
     methods.save(model, out)
     (out / "told.json").write_text(json.dumps(told))
+
+
+def fit(
+    model: Any,
+    wanted: TrainSettings,
+    batches: Batches,
+    threads: int,
+    begins: Callable[[], None],
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+) -> list[Any]:
+    """The stage's loop on objective `sft`, and the optimizers when it is through.
+
+    Args:
+        begins: called before the first step.
+        on_step: called after each, with its number and what is logged of it.
+    """
+    from components.cores import processes
+    from components.optimization import loop, optimizers
+    from components.optimization.memory import bfloat16
+    from components.training import acceleration, methods
+    from components.training.batches import share
+    from components.training.completion import completion_loss, head_is_separable
+
+    in_bfloat16 = bfloat16(wanted.precision, model)
+    if in_bfloat16:
+        acceleration.prepare(model, wanted)
+    fast = head_is_separable(model, batches.step(0))
+    replicas = processes(model, batches.size, threads)
+    methods.checkpoint_activations(model, wanted.gradient_checkpointing)
+    chosen = optimizers.adamw(model, methods.learning_rate(wanted, model))
+    plan = loop.Plan(
+        section="train",
+        steps=wanted.steps,
+        warmup=wanted.warmup,
+        seed=batches.seed,
+        batch=batches.step,
+        loss=lambda model, batch: completion_loss(model, batch, fast),
+        share=share,
+        replicas=replicas,
+        parts=loop.parts(batches.size, replicas, wanted.micro_batch_size),
+        bfloat16=in_bfloat16,
+        log_every=1 if on_step else wanted.steps + 1,
+        on_log=on_step,
+    )
+    begins()
+    with acceleration.compiled(model, wanted.compile if in_bfloat16 else False):
+        loop.fit(model, chosen, plan)
+    return chosen
 
 
 def _trl(folder: Path, marks: Path, out: Path, **changes: Any) -> None:

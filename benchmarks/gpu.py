@@ -3,9 +3,9 @@
     python -m benchmarks.gpu [--methods lora full] [--rows 8] [--length 2048] [--steps 16] [--lengths equal mixed]
 
 A model of Qwen2.5-1.5B's shape with random weights, AdamW, products in bfloat16; the adapter has rank 16 on all linear
-layers. `equal`: every row has `length` tokens and teaches all of them. `mixed`: rows of 64 to `length` tokens, the last
-third of each is taught; rows are told apart, and padding is no useful token. Each contender trains in a process of its own;
-the first steps, with compilation, are told apart. Needs a GPU, and the package liger-kernel for TRL's part.
+layers. `equal`: every row has `length` tokens and teaches all. `mixed`: rows of 64 to `length` tokens, of which the last
+third is taught; padding is no useful token. Each contender trains in a process of its own; its first steps, which
+compile, do not count. Needs a GPU, and the package liger-kernel for TRL's part.
 
 Model FLOPs utilisation (Chowdhery et al. 2022, PaLM, appendix B): the arithmetic that model and method need, over what
 the card could do by its data sheet (dense bfloat16). Computing activations twice counts once. A token needs, with P
@@ -33,6 +33,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import contenders
 from benchmarks.footprint import project_environment
 from components import config
 from components.files import write_json
@@ -57,6 +58,7 @@ WARM = 5
 """Steps that are not counted: they compile, and fill caches."""
 SEED = 17
 DEVICE = "cuda"
+THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -144,41 +146,22 @@ def model_of(method: str) -> Any:
 
 def saqia(asked: Asked, rows: list[tuple[np.ndarray, int]], done: Any, **changes: Any) -> Any:
     """What stage `train` does between its inputs and its outputs, without MLflow and checkpoints."""
-    from components.optimization import loop, optimizers
-    from components.training import acceleration
-    from components.training.batches import Batches, Encoded, share
-    from components.training.completion import completion_loss
-    from components.training.methods import learning_rate
+    from components.optimization import loop
+    from components.training.batches import Batches, Encoded
 
     wanted = config.TrainSettings(method=asked.method, batch_size=asked.rows, steps=asked.steps, **changes)
-    loop.prepare(SEED, 8, wanted.deterministic)
+    loop.prepare(SEED, THREADS, wanted.deterministic)
     model: Any = model_of(asked.method)
     if asked.method == "full":
         model.requires_grad_(True)
     else:
         model = adapters.adapted(model, wanted)
-    acceleration.prepare(model, wanted)
     batches = Batches([Encoded(ids, begin) for ids, begin in rows], asked.rows, SEED, pad=0)
-    tokens: list[int] = []
 
-    def loss(model: Any, batch: Any) -> Any:
-        tokens.append(batch.tokens)
-        return completion_loss(model, batch)
+    def told(step: int, values: dict[str, float]) -> None:
+        done(values["loss"], [len(rows[index][0]) for index in batches.indices(step - 1)])
 
-    plan = loop.Plan(
-        section="train",
-        steps=asked.steps,
-        warmup=wanted.warmup,
-        seed=SEED,
-        batch=batches.step,
-        loss=loss,
-        share=share,
-        bfloat16=True,
-        log_every=1,
-        on_log=lambda step, values: done(values["loss"], [len(rows[i][0]) for i in batches.indices(step - 1)]),
-    )
-    with acceleration.compiled(model, wanted.compile):
-        loop.fit(model, optimizers.adamw(model, learning_rate(wanted, model)), plan)
+    contenders.fit(model, wanted, batches, THREADS, begins=lambda: None, on_step=told)
     return model
 
 
@@ -341,15 +324,19 @@ def main() -> None:
         parser.error("there is no GPU that PyTorch sees")
     console = Console(width=150, highlight=False)
     card, most = reaches()
-    console.print(f"{card}, PyTorch {torch.__version__}: a product of 8,192 x 8,192 matrices runs at {most:.0f} TFLOP/s")
+    console.print(
+        f"{card}, PyTorch {torch.__version__}: a product of 8,192 x 8,192 matrices runs at {most:.0f} TFLOP/s"
+    )
     torch.cuda.empty_cache()
     for lengths in given.lengths:
         for method in given.methods:
             asked = Asked(method, lengths, given.rows, given.length, given.steps)
             seen: dict[str, Seen] = {}
             for name in given.contenders:
-                if "packing" in name and lengths == "equal" or method == "qlora" and "saqia" not in name:
-                    continue  # nothing to pack; TRL is handed no quantised model here
+                if "packing" in name and lengths == "equal":
+                    continue  # nothing to pack
+                if method == "qlora" and not name.startswith("saqia"):
+                    continue  # TRL is handed no quantised model here
                 found = _apart(name, asked)
                 if isinstance(found, Seen):
                     seen[name] = found
@@ -363,7 +350,7 @@ def main() -> None:
 def _apart(name: str, asked: Asked) -> Seen | str:
     """One contender in a process of its own; what it printed last where it failed."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--one", name, json.dumps(asdict(asked))]
-    ended = subprocess.run(command, env=project_environment(8), capture_output=True, text=True, cwd=Path.cwd())
+    ended = subprocess.run(command, env=project_environment(THREADS), capture_output=True, text=True, cwd=Path.cwd())
     if ended.returncode:
         return "\n".join(ended.stderr.strip().splitlines()[-12:])
     return Seen(**json.loads(ended.stdout.strip().splitlines()[-1]))

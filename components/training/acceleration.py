@@ -1,10 +1,8 @@
 """What a training does otherwise where its products are in bfloat16, which on a GPU they are.
 
-| what | where |
-|---|---|
-| the base below an adapter (lora) is held in bfloat16: half the memory, and no weight converted at every step | anywhere |
-| rows lie end to end (components/training/varlen.py) | a GPU |
-| each layer is compiled: one kernel for what are many (norms, rotations, gates, residuals) | a GPU, a large model |
+- The base below an adapter (lora) is held in bfloat16: half the memory, and no weight is converted at every step.
+- On a GPU rows lie end to end instead of padded (components/training/varlen.py).
+- On a GPU a large model's layers are compiled: one kernel for what are many (norms, rotations, gates, residuals).
 """
 
 from __future__ import annotations

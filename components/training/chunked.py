@@ -4,8 +4,8 @@ A vocabulary of 150,000 makes the logits of some thousand tokens gigabytes. Here
 gradients are taken at once, while it is there (as in Hsu et al. 2024, Liger Kernel, https://arxiv.org/abs/2410.10989,
 3.2): nothing is computed twice, and no more than one chunk is held.
 
-PyTorch 2.13 has the same as `torch.nn.functional.linear_cross_entropy`. In bfloat16 that one gives the loss in bfloat16,
-in steps of a hundredth, sums the head's gradient in bfloat16, and goes over each chunk in float32 six times.
+PyTorch 2.13 has the same as `torch.nn.functional.linear_cross_entropy`. In bfloat16 that one gives the loss in bfloat16
+too, in steps of a hundredth, sums the head's gradient in bfloat16, and goes over each chunk in float32 six times.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 from components.training import chunked, varlen
-from components.training.batches import Batch
+from components.training.batches import Batch, Encoded, collate
 
 
 def completion_loss(model: torch.nn.Module, batch: Batch, fast: bool = True) -> tuple[torch.Tensor, int]:
@@ -70,12 +70,17 @@ def mean_loss(model: torch.nn.Module, batches: Sequence[Batch], fast: bool) -> f
 
 @torch.no_grad()
 def head_is_separable(model: torch.nn.Module, batch: Batch) -> bool:
-    """Whether head(body(x)) is all there is to this architecture's logits (some scale or cap them)."""
+    """Whether head(body(x)) is all there is to this architecture's logits (some scale or cap them).
+
+    It is tried on the beginning of the batch's first row: all logits of a whole batch may be more than there is memory.
+    """
     training = model.training
     model.eval()
+    some = batch.ids[0, : min(batch.lengths[0], 64)].numpy()
+    few = collate([Encoded(some, 1)], pad=0)
     try:
-        slow, _ = completion_loss(model, batch, fast=False)
-        quick, _ = completion_loss(model, batch, fast=True)
+        slow, _ = completion_loss(model, few, fast=False)
+        quick, _ = completion_loss(model, few, fast=True)
     except (AttributeError, TypeError):
         return False
     finally:

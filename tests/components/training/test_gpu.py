@@ -79,4 +79,4 @@ def test_rows_go_end_to_end(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = varlen.kernel
     monkeypatch.setattr(varlen, "kernel", lambda query, *rest: taken.append(len(query)) or kernel(query, *rest))
     main(settings(steps=3))
-    assert len(taken) > 6, "two layers, three steps"
+    assert max(taken) > varlen.MULTIPLE, "those of `adopt` are the others"

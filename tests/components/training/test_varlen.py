@@ -1,8 +1,6 @@
-"""Rows end to end. Where there is no GPU, the kernel's place is taken by one call of PyTorch's attention for each row."""
+"""Rows end to end. Where there is no GPU, the kernel's place is taken by PyTorch's attention, called for each row."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -62,11 +60,10 @@ def row_by_row(
 
 
 @pytest.fixture(autouse=True)
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     if not ON_A_GPU:
         monkeypatch.setattr(varlen, "kernel", row_by_row)
         monkeypatch.setattr(varlen, "available", lambda device: True)
-    yield
 
 
 def batch() -> Batch:
