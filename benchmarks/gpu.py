@@ -3,8 +3,8 @@
     python -m benchmarks.gpu [--methods lora full] [--rows 8] [--length 2048] [--steps 16] [--lengths equal mixed]
 
 A model of Qwen2.5-1.5B's shape with random weights, AdamW, products in bfloat16; the adapter has rank 16 on all linear
-layers. `equal`: every row has `length` tokens and teaches all. `mixed`: rows of 64 to `length` tokens, of which the last
-third is taught; padding is no useful token. Each contender trains in a process of its own; its first steps, which
+layers. `equal`: every row has `length` tokens and teaches all. `mixed`: rows of 64 to `length` tokens, whose last third
+is taught; padding is no useful token. Each contender trains in a process of its own; its first steps, which
 compile, do not count. Needs a GPU, and the package liger-kernel for TRL's part.
 
 Model FLOPs utilisation (Chowdhery et al. 2022, PaLM, appendix B): the arithmetic that model and method need, over what

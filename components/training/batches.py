@@ -2,8 +2,8 @@
 
 On a CPU sorting by length beats packing: right-padded rows need no attention mask (a causal
 model never looks right), so attention stays on its fast path, while a block-diagonal mask
-leaves it. Rows of like length are batched, so that little is padding. Packing for a GPU's
-variable-length attention would be another `Batches` with the same `step`.
+leaves it. Rows of like length are batched, so that little is padding. A GPU takes the same
+batches without their padding, end to end (components/training/varlen.py).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class _Chunked(torch.autograd.Function):
         return total / count
 
     @staticmethod
-    def backward(ctx: Any, d_loss: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_loss: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         d_hidden, d_weight, d_bias = (None if one is None else one * d_loss for one in ctx.saved_tensors)
         of_weight, of_bias = ctx.kinds
         return (

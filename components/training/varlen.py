@@ -186,8 +186,8 @@ def attention(
         raise NotImplementedError(f"attention with {', '.join(asked)}")
     ahead = (-1 if sliding_window is None else sliding_window - 1, 0)
     kind = torch.get_autocast_dtype(query.device.type) if torch.is_autocast_enabled(query.device.type) else value.dtype
-    flat = [one[0].transpose(0, 1).to(kind) for one in (query, key, value)]
-    return kernel(*flat, cu_seq_lens_q, max_length_q, scaling, ahead)[None], None
+    q, k, v = (one[0].transpose(0, 1).to(kind) for one in (query, key, value))
+    return kernel(q, k, v, cu_seq_lens_q, max_length_q, scaling, ahead)[None], None
 
 
 def kernel(
