@@ -84,11 +84,12 @@ class PreferenceSettings(Section):
 
     beta: float | None = Field(None, gt=0)
     """dpo, kto: how much a nat away from the reference weighs, so that a smaller one moves further from it.
-    orpo: the weight of the odds ratio beside the likelihood (λ in its paper). None: 1 for dpo, 0.1 for the others."""
-    steps: int = Field(150, ge=1)
+    orpo: the weight of the odds ratio beside the likelihood (λ in its paper). None: 1 for dpo and kto, 0.1 for orpo."""
+    steps: int = Field(300, ge=1)
+    """Fewer leave old answers worse: the first ones disturb them, and it takes the anchor the rest to right them."""
     lr: float | None = Field(None, gt=0, le=1)
     """None: a third of what suits the method and the base's width (see `train.lr`)."""
-    anchor: float = Field(5.0, ge=0)
+    anchor: float = Field(10.0, ge=0)
     """Weight of train.jsonl's right answers, taught in the same step: what keeps old answers right. Theirs is a mean
     over tokens, a comparison is of sums over answers: at 1 it hardly counts. 0: pairs only."""
     likelihood: float = Field(1.0, ge=0)

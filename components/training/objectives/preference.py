@@ -36,9 +36,9 @@ Measure = Callable[[Sequence[Encoded]], np.ndarray]
 CURVES = ("preference_loss", "reward_chosen", "reward_rejected", "reward_accuracy")
 """Rewards are implicit: β·log π/π_ref. The accuracy is the share of the batch's pairs whose chosen answer has more."""
 
-BETAS = {"dpo": 1.0, "kto": 0.1, "orpo": 0.1}
-"""Where `preference.beta` is null. The papers' 0.1 lets dpo go on until a pair lies tens of nats apart, which costs
-right answers; at 1 it is content after a few."""
+BETAS = {"dpo": 1.0, "kto": 1.0, "orpo": 0.1}
+"""Where `preference.beta` is null. The papers' 0.1 lets dpo and kto go on until answers lie tens of nats apart, which
+costs right answers; at 1 they are content after a few."""
 SHARE = 1 / 3
 """Of the rate that right answers are taught with: a comparison says less of the tokens that make the difference."""
 

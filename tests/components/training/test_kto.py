@@ -33,8 +33,8 @@ def judged(toy: Path) -> Path:
     return toy
 
 
-def kto(steps: int = 30, **train: object) -> config.Settings:
-    wanted = {"steps": steps, "lr": 0.01, "anchor": 1.0}
+def kto(steps: int = 30, beta: float | None = None, **train: object) -> config.Settings:
+    wanted = {"steps": steps, "lr": 0.01, "anchor": 1.0, "beta": beta}
     return settings(**{"objective": "kto", "method": "full", "preference": wanted} | train)
 
 
@@ -65,6 +65,15 @@ def test_held_out_good_answers_gain_more_than_bad_ones_to_the_same_bits_after_an
     assert list((config.places().home / "checkpoints").rglob("checkpoint.pt"))
     main(wanted)
     assert sha256_of(VERSION) == first
+
+
+def test_without_a_beta_it_is_content_where_the_papers_goes_on_to_push_bad_answers_away(judged: Path) -> None:
+    main(kto(steps=60))
+    content = metrics()
+    main(kto(steps=60, beta=0.1))
+    pushed = metrics()
+    assert content["heldout_judged_accuracy"] >= 0.9
+    assert pushed["heldout_undesirable_gain"] < content["heldout_undesirable_gain"] - 5
 
 
 def test_answers_kept_out_say_which_step_was_the_best(judged: Path) -> None:
