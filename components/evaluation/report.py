@@ -198,6 +198,7 @@ def _set(
         "bars": bars,
         "forest": charts.forest(c.gain, c.lower, c.upper, verdict.delta if c.role == "guard" else None),
         "valid": metrics.get(f"{c.set}.valid"),
+        "wins": metrics.get(f"{c.set}.win_rate"),
         "perplexity": (metrics.get(f"{c.set}.perplexity.before"), metrics.get(f"{c.set}.perplexity")),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -63,6 +64,16 @@ def test_every_set_of_the_verdict_stands_on_the_page_and_in_the_tables(reports: 
         assert f"| {comparison.set} |" in text
     assert "unseen phrasings" in page
     assert "simulated person" in text
+
+
+def test_beside_every_gain_stands_how_often_the_new_answer_is_nearer_the_truth(reports: Path, tmp_path: Path) -> None:
+    metrics = json.loads((reports / "evaluation.json").read_text())
+    page = write_report(reports, "toy", tmp_path / "x.html").read_text()
+    table = page.partition("How sure the gains are")[2].partition("</table>")[0].split("<tr>")[2:]
+    sets = [c.set for c in read_verdict(reports / "evaluation").comparisons]
+    shown = [re.findall(r'<td class="n">([^<]*)</td>', row)[-3] for row in table]
+    assert shown == [f"{metrics[f'{name}.win_rate']:.3f}" if f"{name}.win_rate" in metrics else "–" for name in sets]
+    assert shown[0] > "0.500"
 
 
 def test_the_same_files_give_the_same_page(reports: Path, tmp_path: Path) -> None:
