@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.cores import SMALL
-from components.training import varlen
+from components.training import chunked, varlen
 from components.training.classifier import Classifier
 from components.training.completion import causal_model
 
@@ -47,10 +47,14 @@ def hold_frozen(model: torch.nn.Module) -> None:
 def compiled(model: torch.nn.Module, wanted: Literal["auto"] | bool, backend: str = "inductor") -> Iterator[None]:
     """Have a model's layers compiled as long as this lasts; the first step then takes half a minute longer.
 
-    Layers are alike, so the first one's code serves all. `auto`: on a GPU, and a model larger than `cores.SMALL`.
+    Layers are alike, so the first one's code serves all. `auto`: on a GPU with what it takes to compile for it, and a
+    model larger than `cores.SMALL`.
     """
     parameters = list(model.parameters())
-    pays = parameters[0].is_cuda and sum(parameter.numel() for parameter in parameters) > SMALL
+    pays = sum(parameter.numel() for parameter in parameters) > SMALL and parameters[0].is_cuda
+    if wanted == "auto" and pays and not chunked.compiles(parameters[0].device):
+        log.info("layers are not compiled, which would be faster: there is no Triton or no C compiler (gcc, clang, CC)")
+        pays = False
     found = layers(model) if wanted is True or (wanted == "auto" and pays) else []
     for layer in found:
         layer.compile(backend=backend)

@@ -10,10 +10,13 @@ too, in steps of a hundredth, sums the head's gradient in bfloat16, and goes ove
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import cache
 from typing import Any
 
 import torch
+from torch.utils._triton import has_triton
 
 LARGE = 2**26
 """Logits up to which they are computed as a whole."""
@@ -58,7 +61,7 @@ class _Chunked(torch.autograd.Function):
         d_hidden = torch.empty_like(hidden) if of_hidden else None
         d_weight = torch.zeros_like(weight, dtype=torch.float32) if of_weight else None
         d_bias = torch.zeros_like(weight[:, 0], dtype=torch.float32) if of_bias else None
-        pointwise = _compiled() if hidden.is_cuda else nats_and_gradient
+        pointwise = _compiled() if compiles(hidden.device) else nats_and_gradient
         for start in range(0, count, rows):
             part = slice(start, start + rows)
             logits = hidden[part] @ weight.T
@@ -86,6 +89,12 @@ class _Chunked(torch.autograd.Function):
             None if d_bias is None else d_bias.to(of_bias),
             None,
         )
+
+
+def compiles(device: torch.device) -> bool:
+    """Whether PyTorch can write kernels for this GPU here: it takes Triton and a C compiler."""
+    named = [os.environ.get("CC", "cc"), "gcc", "clang"]
+    return device.type == "cuda" and has_triton() and any(shutil.which(name) for name in named)
 
 
 def nats_and_gradient(logits: torch.Tensor, targets: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:

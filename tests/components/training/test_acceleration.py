@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from components import config, layout
 from components.models import load_model
-from components.training import acceleration, adapters
+from components.training import acceleration, adapters, chunked
 from components.training.__main__ import main
 from tests.components.training.conftest import settings
 
@@ -68,3 +72,22 @@ def test_a_small_model_or_one_on_a_cpu_is_not_compiled(wanted: bool | str) -> No
     model = llama()
     with acceleration.compiled(model, wanted):  # type: ignore[arg-type]
         assert not any(layer._compiled_call_impl for layer in acceleration.layers(model))
+
+
+def test_without_a_c_compiler_nothing_is_compiled_and_the_log_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class OnAGPU(torch.nn.Linear):
+        def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+            parameter = SimpleNamespace(is_cuda=True, device=torch.device("cuda"), numel=lambda: 10**9)
+            return iter([cast("torch.nn.Parameter", parameter)])
+
+    monkeypatch.setattr(chunked, "has_triton", lambda: True)
+    monkeypatch.setattr(acceleration, "layers", lambda model: [pytest.fail("it was to be compiled")])
+    monkeypatch.setenv("PATH", "")
+    with caplog.at_level("INFO"), acceleration.compiled(OnAGPU(2, 2), "auto"):
+        assert "no C compiler" in caplog.text
+    assert not chunked.compiles(torch.device("cuda"))
+    monkeypatch.setenv("CC", sys.executable)
+    assert chunked.compiles(torch.device("cuda"))
+    assert not chunked.compiles(torch.device("cpu"))
