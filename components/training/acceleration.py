@@ -8,19 +8,19 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
+
+import torch
 
 from components.cores import SMALL
 from components.training import chunked, varlen
 from components.training.classifier import Classifier
 from components.training.completion import causal_model
+from components.training.methods import LAYER
 
 if TYPE_CHECKING:
-    import torch
-
     from components.config import TrainSettings
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,6 @@ def prepare(model: torch.nn.Module, wanted: TrainSettings) -> None:
 
 def hold_frozen(model: torch.nn.Module) -> None:
     """Round what is not trained to bfloat16, which its products would do at every step."""
-    import torch
-
     for parameter in model.parameters():
         if not parameter.requires_grad and parameter.dtype is torch.float32:
             parameter.data = parameter.data.to(torch.bfloat16)
@@ -51,11 +49,12 @@ def compiled(model: torch.nn.Module, wanted: Literal["auto"] | bool, backend: st
     model larger than `cores.SMALL`.
     """
     parameters = list(model.parameters())
-    pays = sum(parameter.numel() for parameter in parameters) > SMALL and parameters[0].is_cuda
-    if wanted == "auto" and pays and not chunked.compiles(parameters[0].device):
-        log.info("layers are not compiled, which would be faster: there is no Triton or no C compiler (gcc, clang, CC)")
-        pays = False
-    found = layers(model) if wanted is True or (wanted == "auto" and pays) else []
+    if wanted == "auto":
+        wanted = sum(parameter.numel() for parameter in parameters) > SMALL and parameters[0].is_cuda
+        if wanted and not chunked.compiles(parameters[0].device):
+            wanted = False
+            log.info("layers are not compiled, which is slower: there is no Triton or no C compiler (gcc, clang, CC)")
+    found = layers(model) if wanted else []
     for layer in found:
         layer.compile(backend=backend)
     try:
@@ -68,5 +67,5 @@ def compiled(model: torch.nn.Module, wanted: Literal["auto"] | bool, backend: st
 def layers(model: torch.nn.Module) -> list[Any]:
     """The numbered layers of a model's body; none where it has no such."""
     policy = causal_model(model.policy if isinstance(model, Classifier) else model)
-    numbered = re.compile(r"(^|\.)(layers|h|blocks)\.\d+$")
-    return [module for name, module in policy.named_modules() if numbered.search(name)]
+    named = ((LAYER.search(name), module) for name, module in policy.named_modules())
+    return [module for match, module in named if match and match.end() == len(match.string)]

@@ -84,7 +84,7 @@ class _Chunked(torch.autograd.Function):
         d_hidden, d_weight, d_bias = (None if one is None else one * d_loss for one in ctx.saved_tensors)
         of_weight, of_bias = ctx.kinds
         return (
-            None if d_hidden is None else d_hidden.to(ctx.saved_tensors[0].dtype),
+            d_hidden,
             None if d_weight is None else d_weight.to(of_weight),
             None if d_bias is None else d_bias.to(of_bias),
             None,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WIDTH, WIDTH_EXPONENT = 128, 0.781
 """A wider model wants smaller steps: by this power of its width (fitted over Llama models; see `learning_rate`)."""
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=\.|$)")
+"""Finds a numbered layer in a module's or a parameter's name."""
 RATES = {"lora": 3e-3, "qlora": 3e-3, "full": 3e-4, "freeze": 3e-4}
 """Of AdamW at width `WIDTH`, where they were chosen; adapters take ten times what whole weights take."""
 
@@ -90,8 +92,7 @@ def freeze_all_but_top(model: PreTrainedModel, top: int) -> None:
     Raises:
         StageError: the model has no numbered layers, or fewer than `top`.
     """
-    numbered = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
-    found = {int(match[1]) for name, _ in model.named_parameters() if (match := numbered.search(name))}
+    found = {int(match[1]) for name, _ in model.named_parameters() if (match := LAYER.search(name))}
     if not found:
         raise StageError(f"train.method: freeze: {type(model).__name__} has no numbered layers; use lora or full")
     if top > len(found):
@@ -99,7 +100,7 @@ def freeze_all_but_top(model: PreTrainedModel, top: int) -> None:
     first = len(found) - top
     head = {id(parameter) for parameter in model.get_output_embeddings().parameters()}
     for name, parameter in model.named_parameters():
-        match = numbered.search(name)
+        match = LAYER.search(name)
         below = match is not None and int(match[1]) < first
         is_embedding = match is None and "embed" in name and id(parameter) not in head
         parameter.requires_grad_(not below and not is_embedding)
