@@ -16,9 +16,11 @@ BASE = Path("models/base")
 """The base that adapters stand on: base.json, and for a local base the model itself."""
 CHAMPION = Path("models/champion")
 """The champion's adapter folder as fetched from the registry; only `none.json` without one."""
+BEST = Path("models/best")
+"""The best version that ever served, where that is not the champion; else only `none.json`."""
 
 
-RESERVED = frozenset({"base", "champion", "corpus", "pretrained", "tokenizer"})
+RESERVED = frozenset({"base", "best", "champion", "corpus", "pretrained", "tokenizer"})
 """Names that no task can have, since data/, models/ or reports/ hold folders of the pipeline so called."""
 
 

@@ -204,17 +204,33 @@ class Comparison(Record):
     """Candidate against champion on one set, paired example by example."""
 
     set: str
-    role: Literal["target", "guard", "regression", "shown"]
-    """target: must gain; guard: must not lose more than delta; regression: fixed cases that
-    must stay fixed; shown: reported, decides nothing."""
+    role: Literal["target", "guard", "regression", "critical", "shown"]
+    """target: must gain; guard: must not lose more than its bound; regression: fixed cases that must stay fixed as a
+    whole; critical: cases of which none may break; shown: reported, decides nothing."""
     examples: int
+    """Rows that were looked at."""
+    available: int | None = None
+    """Rows at hand. A guard is looked at until the gate can decide."""
+    bound: float | None = None
+    """The most that a guard may lose."""
     metric: str
     champion: float
     candidate: float
     gain: float
     lower: float
     upper: float
-    """Bounds of the paired bootstrap interval of the gain."""
+    """Bounds of the paired interval of the gain (components/noninferiority.py)."""
+
+
+class Need(Record):
+    """What would change a refusal."""
+
+    kind: Literal["corrections", "guard_rows", "look", "none"]
+    """corrections: so many more of the same kind; guard_rows: so many more rows of the task's own; look: a person's
+    look at these cases; none: nothing that can be counted, the candidate is worse."""
+    count: int = 0
+    ids: tuple[str, ...] = ()
+    """Cases to look at: event ids."""
 
 
 class Verdict(Record):
@@ -223,10 +239,34 @@ class Verdict(Record):
     decision: Literal["promote", "refuse", "first"]
     """first: there is no champion yet, so the candidate is not compared but introduced."""
     reasons: tuple[str, ...]
+    """First what speaks against the candidate, then what speaks for it, then how good it is."""
+    against: int = 0
+    """So many of the reasons speak against it ..."""
+    supporting: int = 0
+    """... and so many after them for it."""
     comparisons: tuple[Comparison, ...]
+    guards: Comparison | None = None
+    """All guards together."""
+    since_best: Comparison | None = None
+    """The same against the best version that ever served, where that is not the champion."""
     rebroken: tuple[str, ...] = ()
-    """Ids of fixed regression cases that the candidate gets wrong again."""
+    """Ids of fixed cases that the champion answers right and the candidate wrong."""
+    needs: tuple[Need, ...] = ()
+    """What would change a refusal, a need a reason."""
     confidence: float
     delta: float
     simulated_feedback: bool = False
     """True where a simulated person wrote the corrections (the demo)."""
+
+    @property
+    def guard_score(self) -> float | None:
+        """The candidate's mean over all rows of guards that were looked at; None where there are none."""
+        guards = [comparison for comparison in self.comparisons if comparison.role == "guard"]
+        rows = sum(comparison.examples for comparison in guards)
+        return sum(c.candidate * c.examples for c in guards) / rows if rows else None
+
+    @property
+    def table(self) -> tuple[Comparison, ...]:
+        """What a reader sees in a table: every set, then all guards together."""
+        overall = tuple(comparison for comparison in (self.guards, self.since_best) if comparison is not None)
+        return (*self.comparisons, *overall)

@@ -57,17 +57,37 @@ SENTENCES: dict[str, str] = {
         "no proven gain on {set}: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, "
         "{examples} examples); the lower bound must be above 0"
     ),
-    "nothing_lost": (
-        "nothing lost on {set}: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, {examples} "
-        "examples)"
+    "loss_excluded": (
+        "a loss of more than {bound} on {set} is excluded: gain {gain} ({confidence} interval {lower} to {upper}, "
+        "{examples} examples)"
     ),
-    "worse": (
-        "worse on {set}, or not proven otherwise: {before} → {after}, gain {gain} ({confidence} interval {lower} to "
-        "{upper}, {examples} examples); the lower bound must be above {least}"
+    "loss_proven": (
+        "worse on {set}: gain {gain} ({confidence} interval {lower} to {upper}, {examples} examples); more than "
+        "{bound} is surely lost"
+    ),
+    "loss_likely": (
+        "probably worse on {set}: gain {gain} ({confidence} interval {lower} to {upper}, {examples} examples); the "
+        "loss is about {bound} or more, and more rows would hardly change that"
+    ),
+    "loss_not_excluded": (
+        "not proven on {set}: gain {gain} ({confidence} interval {lower} to {upper}, {examples} examples); that is no "
+        "loss of {bound}, but so few rows cannot exclude one"
     ),
     "no_guard": "no guard set has any example: that nothing was forgotten cannot be shown",
-    "breaks": "breaks {count} of {fixed} fixed regression cases again: {ids}",
-    "none_broken": "none of {fixed} regression cases that the champion answers right is broken",
+    "fixed_hold": (
+        "fixed cases hold: of {fixed} that the champion answers right {broken} break, {mended} others are mended; at "
+        "most {upper} break ({limit} may)"
+    ),
+    "fixed_break": (
+        "breaks more fixed cases than it mends: of {fixed} that the champion answers right {broken} break, {mended} "
+        "others are mended (share that breaks at most {upper}, {limit} may): {ids}"
+    ),
+    "fixed_may_break": (
+        "too many fixed cases may break: of {fixed} that the champion answers right {broken} break, {mended} others "
+        "are mended (share that breaks at most {upper}, {limit} may): {ids}"
+    ),
+    "critical_hold": "none of {cases} critical cases breaks",
+    "critical_break": "breaks {count} of {cases} critical cases, of which none may break: {ids}",
     "introduced": "built from nothing: the candidate is introduced, not compared with a champion",
     "parity": "the train/serve parity proof fails: {what}",
     "quality_exact": "exact match {mean} on {set}: {word}",
@@ -78,9 +98,23 @@ SENTENCES: dict[str, str] = {
     "good": "good",
     "beaten": "{word}; always answering {answer} would score {share}",
     "partly_valid": "{word}; only {share} of the answers are valid",
+    # Reasons of verdicts that an earlier rule gave: no longer said, still read
+    "nothing_lost": (
+        "nothing lost on {set}: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, {examples} "
+        "examples)"
+    ),
+    "worse": (
+        "worse on {set}, or not proven otherwise: {before} → {after}, gain {gain} ({confidence} interval {lower} to "
+        "{upper}, {examples} examples); the lower bound must be above {least}"
+    ),
+    "breaks": "breaks {count} of {fixed} fixed regression cases again: {ids}",
+    "none_broken": "none of {fixed} regression cases that the champion answers right is broken",
     # What the sets of examples are called; a task's own titles are sentences only where they are one of these
     "set_target": "this turn's corrections",
     "set_regression": "earlier fixes",
+    "set_critical": "critical cases",
+    "set_together": "all old tests together",
+    "set_best": "all old tests since the best version that served",
     "set_replay": "old rows",
     "set_test": "same kind",
     "set_unseen": "unseen phrasings",
@@ -124,6 +158,7 @@ SENTENCES: dict[str, str] = {
     "voted": "{voter} has voted {vote} on this battle already; votes are not changed",
 }
 FIGURES = (
+    "broken mended limit bound cases "
     "logprob agreed compared least events seconds questions kappa overlap consistency both count before after gain "
     "confidence lower upper examples fixed mean share answers wanted"
 )

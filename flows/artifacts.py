@@ -41,7 +41,7 @@ def comparisons(said: Verdict) -> list[dict[str, str]]:
             "gain": f"{c.gain:+.3f}",
             f"{said.confidence:.0%} interval": f"[{c.lower:+.3f}, {c.upper:+.3f}]",
         }
-        for c in said.comparisons
+        for c in said.table
     ]
 
 

@@ -76,16 +76,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     if made_before is not None and "champion" in made_before.aliases:
         return _end(store, turn, made_before, "promoted", rollout.roll_out(made_before, places))
     made = workspace.prepare(
-        root,
-        f"{name}-turn-{turn.number:04d}",
-        name,
-        {
-            "turn": {
-                "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in store.snapshots(name)],
-                "champion": {"version": champion.version, "sha256": champion.sha256},
-            }
-        },
-        places,
+        root, f"{name}-turn-{turn.number:04d}", name, {"turn": inputs(store, name, champion)}, places
     )
     results = run_graph(made, name)
     if any(r.outcome == "failed" for r in results):
@@ -102,6 +93,16 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     workspace.remove_stopped(made)
     workspace.remove(made)
     return state
+
+
+def inputs(store: Store, name: str, champion: Version) -> dict[str, Any]:
+    """The `turn` section of params.yaml for the open turn: its feedback, and what a candidate is compared with."""
+    best = registry.best_served(champion)
+    return {
+        "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in store.snapshots(name)],
+        "champion": {"version": champion.version, "sha256": champion.sha256},
+        "best": {"version": best.version, "sha256": best.sha256} if best else None,
+    }
 
 
 def _open(store: Store, name: str) -> Turn | str:

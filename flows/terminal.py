@@ -13,6 +13,7 @@ from rich.status import Status
 from rich.table import Table
 
 from components.schema import Verdict
+from components.sentences import say
 from flows.results import Result
 
 MARKS = {"ran": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]"}
@@ -74,19 +75,29 @@ class Terminal:
             self._status.update(escape(text[:width]))
 
 
+DECIDES = {
+    "target": "must gain",
+    "guard": "must hold",
+    "regression": "must hold",
+    "critical": "none may break",
+    "shown": "shown",
+}
+
+
 def verdict_table(verdict: Verdict, titles: dict[str, str] | None = None) -> Table:
     """Before and after, per test set, with the paired interval of the gain."""
+    titles = {name: say(f"set_{name}") for name in ("together", "best")} | (titles or {})
     table = Table(title="Before and after this turn", title_justify="left")
     table.add_column("test set")
     table.add_column("decides")
     for column in ("examples", "before", "after", "gain", f"{verdict.confidence:.0%} interval"):
         table.add_column(column, justify="right")
-    for c in verdict.comparisons:
+    for c in verdict.table:
         colour = "green" if c.lower > 0 else "red" if c.upper < 0 else "default"
         table.add_row(
-            (titles or {}).get(c.set, c.set),
-            {"target": "must gain", "guard": "must hold", "regression": "must hold", "shown": "shown"}[c.role],
-            str(c.examples),
+            titles.get(c.set, c.set),
+            DECIDES[c.role],
+            f"{c.examples} of {c.available}" if c.available and c.available > c.examples else str(c.examples),
             f"{c.champion:.3f}",
             f"{c.candidate:.3f}",
             f"[{colour}]{c.gain:+.3f}[/]",

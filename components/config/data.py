@@ -52,6 +52,8 @@ class ChampionReference(Section):
 class TurnSettings(Section):
     snapshots: tuple[SnapshotReference, ...] = ()
     champion: ChampionReference | None = None
+    best: ChampionReference | None = None
+    """The best version that ever served, where that is not the champion: small losses must not add up."""
 
 
 class TrustSettings(Section):

@@ -16,13 +16,21 @@ class EvaluateSettings(Section):
     batch_size: int = Field(100, ge=1)
     max_new_tokens: int = Field(96, ge=1)
     perplexity_rows: int = Field(200, ge=0)
-    """Reference answers a set that perplexity is measured on; exact match is always measured on all."""
+    """Reference answers a set that perplexity is measured on."""
+    look_rows: int = Field(1000, ge=50)
+    """Rows of all guards together at the first look; doubled until the gate can decide or all are in."""
 
 
 class PromotionSettings(Section):
+    """The gate's rule: docs/gate.md."""
+
     confidence: float = Field(0.95, gt=0.5, lt=1)
-    resamples: int = Field(10_000, ge=100)
-    delta: float = Field(0.02, ge=0, lt=1)
+    """Of every interval; each side misses with half of what is left, over all looks together."""
+    delta: float | None = Field(None, gt=0, lt=1)
+    """The most that all guards together may lose: against the champion, and since the best version that served.
+    None: 0.02, or what the guard rows at hand can exclude, at most 0.1 (components/noninferiority.py)."""
+    broken: float = Field(0.05, gt=0, lt=1)
+    """The largest share of fixed cases that may break again."""
     min_target: int = Field(20, ge=1)
     approval: Literal["none", "human"] = "none"
     approval_hours: float = Field(24, gt=0)

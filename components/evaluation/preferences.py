@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from components import chat, layout
 from components.config import PromotionSettings
 from components.evaluation.generation import answer_losses
-from components.evaluation.statistics import paired_bootstrap
 from components.files import read_rows
+from components.noninferiority import paired_interval
 from components.schema import Comparison, Preference
 from components.sentences import say
 
@@ -49,13 +49,8 @@ def comparison(
     """
     if not before or not after:
         return None
-    interval = paired_bootstrap(
-        before,
-        after,
-        confidence=promotion.confidence,
-        resamples=promotion.resamples,
-        seed=seed + zlib.crc32(SET.encode()),
-    )
+    gains = [b - a for a, b in zip(before, after, strict=True)]
+    interval = paired_interval(gains, (1 - promotion.confidence) / 2, seed + zlib.crc32(SET.encode()))
     return Comparison(
         set=SET,
         role="shown",

@@ -20,15 +20,21 @@ from markupsafe import Markup
 from components.curation.sources import share_of_teachers
 from components.evaluation import baseline, charts
 from components.evaluation.results import BASELINE, Moved, Result, read_results
-from components.evaluation.statistics import paired_bootstrap
 from components.evaluation.verdict import signed
 from components.files import DataError, read_rows, write_text
+from components.noninferiority import paired_interval
 from components.schema import Comparison, Verdict
 
 SIMULATED = (
     "The corrections were written by a simulated person, from the generator's truth: no human corrected anything."
 )
-ROLES = {"target": "must gain", "guard": "must not lose", "regression": "must stay fixed", "shown": "shown only"}
+ROLES = {
+    "target": "must gain",
+    "guard": "must not lose",
+    "regression": "must stay fixed",
+    "critical": "none may break",
+    "shown": "shown only",
+}
 HEADLINES = {
     "promote": "Better, and proven: the candidate replaces the champion",
     "refuse": "Refused: the champion stays",
@@ -37,6 +43,8 @@ HEADLINES = {
 METRICS = {"exact": "exact match", "similarity": "ROUGE-L"}
 SHOWN = 6
 """Examples of each kind that are shown; all are in moved.jsonl."""
+BROKEN_SHOWN = 40
+"""Of fixed and critical cases that break so many are shown: each is a reason to look."""
 
 
 def write_report(
@@ -74,11 +82,10 @@ def write_report(
         css=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
         headline=HEADLINES[verdict.decision],
         verdict=verdict,
-        against=_against(verdict),
         simulated=SIMULATED if verdict.simulated_feedback else None,
         before=before,
         metric=METRICS[about.get("metric", "exact")],
-        sets=[_set(c, titles, results, about, metrics, verdict) for c in verdict.comparisons],
+        sets=[_set(c, titles, results, about, metrics, verdict) for c in verdict.table],
         labels=_labels(folder, metrics, verdict, titles, before),
         losses=_losses(reports),
         moved=_moved(moved, titles, about),
@@ -119,13 +126,13 @@ def summary(reports: Path) -> list[dict[str, str]]:
         {
             "set": titles.get(c.set, c.set),
             "role": ROLES[c.role],
-            "examples": str(c.examples),
+            "examples": examples(c),
             "before": f"{c.champion:.3f}",
             "after": f"{c.candidate:.3f}",
             "gain": signed(c.gain),
             "interval": f"{signed(c.lower)} to {signed(c.upper)}",
         }
-        for c in read_verdict(folder).comparisons
+        for c in read_verdict(folder).table
     ]
 
 
@@ -136,13 +143,19 @@ def markdown(verdict: Verdict) -> str:
     lines += ["", f"| set | role | examples | before | after | gain | {verdict.confidence:.0%} interval |"]
     lines += ["|---|---|--:|--:|--:|--:|---|"]
     lines += [
-        f"| {c.set} | {ROLES[c.role]} | {c.examples} | {c.champion:.3f} | {c.candidate:.3f} | {signed(c.gain)} "
+        f"| {c.set} | {ROLES[c.role]} | {examples(c)} | {c.champion:.3f} | {c.candidate:.3f} | {signed(c.gain)} "
         f"| {signed(c.lower)} to {signed(c.upper)} |"
-        for c in verdict.comparisons
+        for c in verdict.table
     ]
     if verdict.simulated_feedback:
         lines += ["", f"*{SIMULATED}*"]
     return "\n".join(lines) + "\n"
+
+
+def examples(comparison: Comparison) -> str:
+    """How many rows were looked at, and of how many where that is not all."""
+    looked, available = comparison.examples, comparison.available
+    return f"{looked} of {available}" if available and available > looked else str(looked)
 
 
 def _environment() -> Environment:
@@ -153,14 +166,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _against(verdict: Verdict) -> int:
-    """How many of the first reasons speak against the candidate; `judge` writes those first."""
-    if verdict.decision != "refuse":
-        return 0
-    fine = ("better on", "nothing lost on", "none of", "there is no champion", "exact match", "ROUGE-L")
-    return next((i for i, r in enumerate(verdict.reasons) if r.startswith(fine)), len(verdict.reasons))
 
 
 def _set(
@@ -178,11 +183,7 @@ def _set(
             for r in results
             if (r.set, r.model) == (c.set, model)
         ]
-        interval = (
-            paired_bootstrap([0.0] * len(values), values, confidence=verdict.confidence, resamples=2000, seed=0)
-            if values
-            else None
-        )
+        interval = paired_interval(values, (1 - verdict.confidence) / 2) if values else None
         bars.append(
             {
                 "value": value,
@@ -194,9 +195,10 @@ def _set(
         "name": c.set,
         "title": titles.get(c.set, c.set),
         "role": ROLES[c.role],
+        "examples": examples(c),
         "c": c,
         "bars": bars,
-        "forest": charts.forest(c.gain, c.lower, c.upper, verdict.delta if c.role == "guard" else None),
+        "forest": charts.forest(c.gain, c.lower, c.upper, c.bound),
         "valid": metrics.get(f"{c.set}.valid"),
         "wins": metrics.get(f"{c.set}.win_rate"),
         "perplexity": (metrics.get(f"{c.set}.perplexity.before"), metrics.get(f"{c.set}.perplexity")),
@@ -275,10 +277,16 @@ def _moved(moved: Sequence[Moved], titles: Mapping[str, str], about: Mapping[str
                 "by_set": [
                     (titles.get(s, s), sum(m.set == s for m in rows)) for s in dict.fromkeys(m.set for m in rows)
                 ],
-                "rows": [_example(m, titles) for m in _spread(rows)],
+                "rows": [_example(m, titles) for m in _chosen(rows)],
             }
         )
     return parts
+
+
+def _chosen(rows: Sequence[Moved]) -> list[Moved]:
+    """Fixed and critical cases that break, and a few of all others."""
+    named = [m for m in rows if m.kind == "broken" and m.set in ("regression", "critical")][:BROKEN_SHOWN]
+    return [*named, *_spread([m for m in rows if m not in named])]
 
 
 def _spread(rows: Sequence[Moved]) -> list[Moved]:

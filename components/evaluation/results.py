@@ -18,10 +18,11 @@ from components.evaluation.preferences import SET, TITLE
 from components.evaluation.verdict import SetResult
 from components.files import replacing_folder, write_json, write_rows, write_text
 from components.schema import Record, Score, Verdict
+from components.sentences import say
 from components.task import Task
 
 if TYPE_CHECKING:
-    from components.evaluation.compare import ModelResult
+    from components.evaluation.answering import ModelResult
 
 
 BASELINE = "baseline"
@@ -95,7 +96,8 @@ def write(
             {
                 "compared_with": before_name,
                 "titles": {r.name: r.title for r in results}
-                | {c.set: TITLE for c in verdict.comparisons if c.set == SET},
+                | {c.set: TITLE for c in verdict.comparisons if c.set == SET}
+                | {c.set: say(f"set_{c.set}") for c in (verdict.guards, verdict.since_best) if c},
                 "answer": task.answer,
                 "metric": metric_of(task),
             },

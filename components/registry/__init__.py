@@ -2,6 +2,7 @@
 
 register(adapter, base, verdict, lineage_of(root), evaluation)   a new version
 champion(task), candidate(task), canary(task), get(task, "3"), versions(task)  find one
+best_served(champion)                                            the best of those that served before it, if better
 Following(task)                                                  the aliases, for who looks often
 promote, try_out, rollback, refuse                               move the aliases
 local_version, local_base, fetch, fetch_base                     bring it here, hash-checked
@@ -9,6 +10,7 @@ local_version, local_base, fetch, fetch_base                     bring it here, 
 """
 
 from components.registry.aliases import promote, refuse, rollback, try_out
+from components.registry.best import best_served
 from components.registry.catalog import canary, candidate, champion, get, previous, tasks, versions
 from components.registry.following import Following
 from components.registry.local import fetch, fetch_base, local_base, local_version
@@ -23,6 +25,7 @@ __all__ = [
     "RegistryError",
     "Trial",
     "Version",
+    "best_served",
     "canary",
     "candidate",
     "champion",

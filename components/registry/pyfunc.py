@@ -18,7 +18,7 @@ class Answers:
     """Greedy answers of one version, or its likeliest labels."""
 
     def __init__(self, base: Path, adapter: Path, max_new_tokens: int = 256) -> None:
-        from components.evaluation.compare import version_tokenizer
+        from components.evaluation.answering import version_tokenizer
         from components.evaluation.generation import load_merged
         from components.models import read_manifest
 

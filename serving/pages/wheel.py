@@ -262,11 +262,13 @@ def turn_html(site: Site, turn: Turn, versions: dict[str, Version], links: Links
 def changes(site: Site, version: Version) -> str:
     """The verdict: every set before and after, the reasons, and what happened to the version since."""
     words, verdict = site.words.wheel, version.verdict
-    titles = {own: say(f"set_{own}") for own in ("target", "regression", "replay", "preferences")}
+    titles = {
+        own: say(f"set_{own}")
+        for own in ("target", "regression", "critical", "replay", "preferences", "together", "best")
+    }
     titles |= {one.name: one.title for one in site.runtime.task.sets}
     rows = "".join(
-        change(comparison, said(site.words, titles.get(comparison.set, comparison.set)))
-        for comparison in verdict.comparisons
+        change(comparison, said(site.words, titles.get(comparison.set, comparison.set))) for comparison in verdict.table
     )
     found = ""
     if rows:

@@ -37,6 +37,36 @@ TOLD = {
         "لم يثبت مكسب في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
         "{examples} مثالًا)؛ يجب أن يزيد الحد الأدنى على 0"
     ),
+    "loss_excluded": (
+        "استُبعدت خسارة تزيد على {bound} في {set}: المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
+        "{examples} مثالًا)"
+    ),
+    "loss_proven": (
+        "أسوأ في {set}: المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، {examples} مثالًا)؛ ضاع أكثر من "
+        "{bound} يقينًا"
+    ),
+    "loss_likely": (
+        "أسوأ على الأرجح في {set}: المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، {examples} مثالًا)؛ "
+        "الخسارة نحو {bound} أو أكثر، ولن تغيّر صفوف أخرى ذلك غالبًا"
+    ),
+    "loss_not_excluded": (
+        "لم يثبت شيء في {set}: المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، {examples} مثالًا)؛ ليست هذه "
+        "خسارة قدرها {bound}، لكن صفوفًا بهذه القلة لا تستبعدها"
+    ),
+    "fixed_hold": (
+        "الحالات المُصلحة باقية: من {fixed} يجيب عنها البطل صوابًا فسد {broken} وأُصلح {mended} غيرها؛ يفسد {upper} "
+        "على الأكثر (المسموح {limit})"
+    ),
+    "fixed_break": (
+        "يُفسد من الحالات المُصلحة أكثر مما يُصلح: من {fixed} يجيب عنها البطل صوابًا فسد {broken} وأُصلح {mended} غيرها "
+        "(نسبة ما يفسد {upper} على الأكثر، والمسموح {limit}): {ids}"
+    ),
+    "fixed_may_break": (
+        "قد يفسد من الحالات المُصلحة أكثر مما يُسمح: من {fixed} يجيب عنها البطل صوابًا فسد {broken} وأُصلح {mended} "
+        "غيرها (نسبة ما يفسد {upper} على الأكثر، والمسموح {limit}): {ids}"
+    ),
+    "critical_hold": "لم تفسد أي حالة من {cases} حالة حرجة",
+    "critical_break": "يُفسد {count} من {cases} حالة حرجة لا يجوز أن يفسد منها شيء: {ids}",
     "nothing_lost": (
         "لم يضع شيء في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
         "{examples} مثالًا)"
@@ -60,6 +90,9 @@ TOLD = {
     "partly_valid": "{word}؛ السليم من الإجابات {share} فقط",
     "set_target": "تصحيحات هذه الدورة",
     "set_regression": "الإصلاحات السابقة",
+    "set_critical": "الحالات الحرجة",
+    "set_together": "كل الاختبارات القديمة معًا",
+    "set_best": "كل الاختبارات القديمة منذ أفضل إصدار خدم",
     "set_replay": "الصفوف القديمة",
     "set_test": "النوع نفسه",
     "set_unseen": "صيغ لم تُرَ من قبل",

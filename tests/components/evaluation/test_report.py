@@ -57,8 +57,9 @@ def test_every_set_of_the_verdict_stands_on_the_page_and_in_the_tables(reports: 
     verdict = read_verdict(reports / "evaluation")
     page = write_report(reports, "toy", tmp_path / "x.html").read_text()
     rows, text = summary(reports), markdown(verdict)
-    assert len(rows) == len(verdict.comparisons) == 6
-    for comparison, row in zip(verdict.comparisons, rows, strict=True):
+    assert len(verdict.comparisons) == 6
+    assert len(rows) == len(verdict.table) == 7, "and all old tests together"
+    for comparison, row in zip(verdict.table, rows, strict=True):
         assert f"{comparison.candidate:.3f}" == row["after"]
         assert row["after"] in page
         assert f"| {comparison.set} |" in text
@@ -70,7 +71,7 @@ def test_beside_every_gain_stands_how_often_the_new_answer_is_nearer_the_truth(r
     metrics = json.loads((reports / "evaluation.json").read_text())
     page = write_report(reports, "toy", tmp_path / "x.html").read_text()
     table = page.partition("How sure the gains are")[2].partition("</table>")[0].split("<tr>")[2:]
-    sets = [c.set for c in read_verdict(reports / "evaluation").comparisons]
+    sets = [c.set for c in read_verdict(reports / "evaluation").table]
     shown = [re.findall(r'<td class="n">([^<]*)</td>', row)[-3] for row in table]
     assert shown == [f"{metrics[f'{name}.win_rate']:.3f}" if f"{name}.win_rate" in metrics else "–" for name in sets]
     assert shown[0] > "0.500"
@@ -84,23 +85,23 @@ def test_the_same_files_give_the_same_page(reports: Path, tmp_path: Path) -> Non
 
 
 def test_a_poor_first_version_is_called_poor(world: World, tmp_path: Path) -> None:
-    from components.evaluation.compare import compare, load_sets
+    from components.evaluation.compare import compare
     from components.evaluation.results import write
+    from components.evaluation.sets import load_sets
     from components.evaluation.verdict import judge
 
     world.stage(world.forgetting, [], [], None)
-    sets = load_sets(world.task)
-    results, after, before, name = compare(
-        world.task, sets, SETTINGS.evaluate, world.base, layout.adapter("toy"), layout.CHAMPION
-    )
-    write(
+    compared = compare(
         world.task,
-        results,
-        judge(world.task, results, SETTINGS.promotion, 0, has_champion=False),
-        after,
-        before,
-        name,
+        load_sets(world.task),
+        SETTINGS.evaluate,
+        SETTINGS.promotion,
+        world.base,
+        layout.adapter("toy"),
+        layout.CHAMPION,
     )
+    verdict = judge(world.task, compared.results, SETTINGS.promotion, 0, has_champion=False)
+    write(world.task, compared.results, verdict, compared.after, compared.before, compared.before_name)
     page = write_report(Path("reports/toy"), "toy", tmp_path).read_text()
     assert "on same kind: poor" in page
     assert "bare base" in page

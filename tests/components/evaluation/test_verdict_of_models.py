@@ -17,7 +17,9 @@ from components.schema import Example, Verdict
 from tests.components.evaluation import toy
 from tests.components.evaluation.conftest import World
 
-SETTINGS = Settings.model_validate({"task": "toy", "threads": 1, "evaluate": {"max_new_tokens": 30}})
+SETTINGS = Settings.model_validate(
+    {"task": "toy", "threads": 1, "evaluate": {"max_new_tokens": 30}, "promotion": {"delta": 0.15}}
+)
 
 
 def evaluated(
@@ -59,12 +61,16 @@ def test_a_lucky_win_on_eight_examples_is_refused(world: World) -> None:
     assert "too few target examples: 8, at least 20 are needed" in verdict.reasons[0]
     target = next(c for c in verdict.comparisons if c.role == "target")
     assert target.candidate > target.champion, "it did win, and that is not enough"
+    assert any(need.kind == "corrections" and need.count >= 12 for need in verdict.needs)
 
 
 def test_a_forgetting_adapter_is_refused(world: World) -> None:
     verdict = evaluated(world, world.forgetting, NEW_MESSAGES, [], world.champion)
     assert verdict.decision == "refuse"
-    assert any(r.startswith("worse on same kind") for r in verdict.reasons), verdict.reasons
+    assert any(r.startswith("worse on all old tests together") for r in verdict.reasons), verdict.reasons
+    assert verdict.guards is not None
+    assert verdict.guards.upper < -verdict.delta
+    assert {need.kind for need in verdict.needs} == {"none"}
     target = next(c for c in verdict.comparisons if c.role == "target")
     assert target.lower > 0, "it learned the new words: only the forgetting speaks against it"
 
@@ -76,7 +82,8 @@ def test_a_fix_that_breaks_again_is_refused_and_named(world: World) -> None:
     verdict = evaluated(world, world.forgetting, NEW_MESSAGES, fixed, world.champion)
     assert verdict.decision == "refuse"
     assert "i-saw-w1" in verdict.rebroken
-    assert any("of 3 fixed regression cases again" in r for r in verdict.reasons)
+    assert any("fixed cases" in r and "i-saw-w1" in r for r in verdict.reasons[: verdict.against]), verdict.reasons
+    assert any(need.kind == "look" and "i-saw-w1" in need.ids for need in verdict.needs)
 
 
 def test_without_a_champion_the_first_version_is_introduced_in_plain_words(world: World) -> None:
