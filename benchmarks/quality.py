@@ -130,7 +130,7 @@ def one_seed(seed: int, changes: dict[str, Any], cache: Path, console: Console) 
         turn = store.open_turn(task)
         assert turn is not None
     params = yaml.safe_load(layout.PARAMS.read_text())
-    params["turn"] = {
+    params["turn"] |= {
         "snapshots": [{"through": turn.through, "sha256": turn.sha256}],
         "champion": {"version": first.version, "sha256": first.sha256},
     }
@@ -138,7 +138,7 @@ def one_seed(seed: int, changes: dict[str, Any], cache: Path, console: Console) 
     turn_seconds = repro()
     verdict = Verdict.model_validate_json((layout.evaluation(task) / "verdict.json").read_text())
     console.print(f"seed {seed}: {verdict.decision}; build {build_seconds:.0f} s, turn {turn_seconds:.0f} s; {counts}")
-    for c in verdict.comparisons:
+    for c in verdict.table:
         console.print(
             f"  {c.set:12} {c.role:10} n={c.examples:4} {c.champion:.3f} -> {c.candidate:.3f}  "
             f"gain {c.gain:+.3f} [{c.lower:+.3f}, {c.upper:+.3f}]"

@@ -130,6 +130,15 @@ def provable_loss(rows: int, error: float, power: float = 0.9) -> float:
     return 1.0
 
 
+def provable_gain(rows: int, error: float, power: float = 0.9) -> float:
+    """The gain that `rows` rows show with probability `power`, if nothing but the gain differs (sign test)."""
+    if rows < 1:
+        return 1.0
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - error) + normal.inv_cdf(power)
+    return min(1.0, z * z / rows)
+
+
 def allowed_loss(delta: float | None, rows: int, error: float) -> float:
     """The most that all guards together may lose: `promotion.delta`, or by default what `rows` rows can exclude.
 

@@ -88,6 +88,21 @@ SENTENCES: dict[str, str] = {
     ),
     "critical_hold": "none of {cases} critical cases breaks",
     "critical_break": "breaks {count} of {cases} critical cases, of which none may break: {ids}",
+    # What the rows at hand can prove (components.evaluation.plan)
+    "plan_enough": (
+        "{examples} rows of old tests: a loss of {provable} or more will be seen; at most {bound} may be lost "
+        "(promotion.delta)"
+    ),
+    "plan_few": (
+        "{examples} rows of old tests: a loss below {provable} cannot be excluded, so {bound} may be lost; {needed} "
+        "rows would do for {least}"
+    ),
+    "plan_too_few": (
+        "only {examples} rows of old tests: a loss below {provable} cannot be excluded and at most {bound} may be lost "
+        "(promotion.delta), so most candidates will be refused; {needed} rows would do"
+    ),
+    "plan_target": "{examples} rows of new feedback to test with: a gain below {provable} may go unproven",
+    "plan_fixed": "{fixed} fixed cases: a share of {limit} may break again, and no more may break than are mended",
     "introduced": "built from nothing: the candidate is introduced, not compared with a champion",
     "parity": "the train/serve parity proof fails: {what}",
     "quality_exact": "exact match {mean} on {set}: {word}",
@@ -158,7 +173,7 @@ SENTENCES: dict[str, str] = {
     "voted": "{voter} has voted {vote} on this battle already; votes are not changed",
 }
 FIGURES = (
-    "broken mended limit bound cases "
+    "broken mended limit bound cases provable needed "
     "logprob agreed compared least events seconds questions kappa overlap consistency both count before after gain "
     "confidence lower upper examples fixed mean share answers wanted"
 )

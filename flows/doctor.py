@@ -46,6 +46,7 @@ def check_all(start: Path) -> list[Finding]:
         ("git", git),
         ("DVC cache", dvc_cache),
         ("databases", state),
+        ("gate", gate),
         ("ports", ports),
         ("GPU", gpu),
         ("model hub", hub),
@@ -165,6 +166,28 @@ def state(root: Path) -> Finding:
         what, _, remedy = found.partition("; it is left as it is: ")
         return Finding("databases", "bad", what.removeprefix("its database "), remedy)
     return Finding("databases", "good", "whole, as far as they are SQLite files")
+
+
+def gate(root: Path) -> Finding:
+    """What the rows of the default task's old tests can prove, by its newest version."""
+    from components import registry
+    from components.evaluation.plan import of_guards
+    from components.noninferiority import allowed_loss, provable_loss
+    from components.task import parameters
+
+    task = config.load(root / "params.yaml").task
+    tracking = str(config.places(root).tracking_uri)
+    begun = not tracking.startswith(databases.SQLITE) or Path(tracking.removeprefix(databases.SQLITE)).exists()
+    versions = registry.versions(task) if begun else []  # looking at a registry that is not there would make one
+    if not versions:
+        return Finding("gate", "note", f"no version of {task} yet", f"saqia build --task {task}")
+    guards = [c for c in versions[-1].verdict.comparisons if c.role == "guard"]
+    rows = sum(c.available or c.examples for c in guards)
+    promotion = config.parse(parameters(task, root)).promotion
+    error = (1 - promotion.confidence) / 2
+    enough = rows > 0 and provable_loss(rows, error) <= allowed_loss(promotion.delta, rows, error)
+    remedy = "" if enough else "bring more rows, or allow a larger loss: promotion.delta in the task's params.yaml"
+    return Finding("gate", "good" if enough else "note", f"{task}: {of_guards(rows, promotion)}", remedy)
 
 
 def ports(root: Path) -> Finding:

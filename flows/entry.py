@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from components import config
+from components.evaluation.plan import plan
 from components.stage import EXPECTED, said_by_system
 from components.task import load as load_task
 from flows import artifacts, environment, pipeline, progress
@@ -81,13 +82,23 @@ def run_graph(made: Workspace, name: str) -> list[Result]:
     bar = artifacts.Progress(name)
     ended: list[Result] = []
     nodes = pipeline.graph(made)
+    gates = {node.name for node in nodes if node.gate}
 
     def finished(result: Result) -> None:
+        if result.name in gates and result.outcome in ("ran", "cached"):
+            _say_what_can_be_proven(made, name)
         ended.append(result)
         bar.show(ended, len(nodes))
         progress.finished(result)
 
     return pipeline.run(made, show=progress.line, finished=finished, known=nodes)
+
+
+def _say_what_can_be_proven(made: Workspace, name: str) -> None:
+    """The data is known and nothing is trained yet: the moment to say what the verdict will be able to show."""
+    for text in plan(load_task(name, made.root), made.settings(), made.root):
+        get_run_logger().info(text)
+        progress.note(text)
 
 
 def refusal(results: list[Result], made: Workspace) -> str:

@@ -15,6 +15,9 @@ class Listener(Protocol):
     def line(self, stage: str, text: str) -> None:
         """A line that a stage wrote."""
 
+    def note(self, text: str) -> None:
+        """A line about the whole run, worth keeping in sight."""
+
     def finished(self, result: Result) -> None:
         """A stage or a step after the graph ended."""
 
@@ -36,6 +39,12 @@ def line(stage: str, text: str) -> None:
     """Pass a stage's line on."""
     for listener in _listeners:
         listener.line(stage, text)
+
+
+def note(text: str) -> None:
+    """Pass on what is to be read before the run ends."""
+    for listener in _listeners:
+        listener.note(text)
 
 
 def finished(result: Result) -> None:

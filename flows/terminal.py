@@ -61,6 +61,10 @@ class Terminal:
             self._said = time.monotonic()
             self.console.print(f"    {stage}: {text}", style="dim", markup=False)
 
+    def note(self, text: str) -> None:
+        """A line that stays in sight."""
+        self.console.print(f"    {text}", markup=False)
+
     def finished(self, result: Result) -> None:
         """One line for what ended."""
         self.results.append(result)

@@ -134,6 +134,9 @@ def test_a_run_that_waits_says_for_whom_on_the_terminal(installed: Path, places:
             self.said.append(f"{stage}: {text}")
             other.close()
 
+        def note(self, text: str) -> None:
+            pass
+
         def finished(self, result: Result) -> None:
             pass
 
