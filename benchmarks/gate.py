@@ -57,8 +57,8 @@ def drawn(rng: Random, rows: int, gain: float, discordant: float) -> Gains:
 def decided(rng: Random, candidate: Candidate, promotion: PromotionSettings, first_look: int) -> tuple[bool, int]:
     """Whether the gate promotes this candidate, and how many guard rows it looked at."""
     error = (1 - promotion.confidence) / 2
-    names = np.repeat(list(candidate.guards), list(candidate.guards.values()))
-    rng.shuffle(names)
+    rows_in_turn = sorted((rank, name) for name, rows in candidate.guards.items() for rank in range(rows))
+    names = np.array([name for _, name in rows_in_turn])  # as components.evaluation.sets.look_order has them
     gains = {
         name: drawn(rng, rows, -candidate.losses.get(name, 0.0), candidate.discordant)
         for name, rows in candidate.guards.items()

@@ -50,13 +50,34 @@ def paired_interval(gains: Sequence[float] | Gains, error: float, seed: int = 0)
         ValueError: no rows.
     """
     values = np.asarray(gains, dtype=np.float64)
-    if values.size == 0:
+    return stratified_interval([values], [1.0], error, seed)
+
+
+def stratified_interval(strata: Sequence[Gains], weights: Sequence[float], error: float, seed: int = 0) -> Interval:
+    """`paired_interval` of the weighted mean over several sets, of which unequal shares of rows were looked at.
+
+    The counts of wins and losses are weighted, and stand for 1 / Σ(weight² / rows) rows (Kish 1965, Survey Sampling:
+    effective sample size). Where each set was looked at in proportion to its weight, that is the plain interval.
+
+    Args:
+        weights: of the sets; together 1.
+
+    Raises:
+        ValueError: a set has no rows.
+    """
+    if not strata or any(values.size == 0 for values in strata):
         raise ValueError("a paired comparison needs at least one row")
-    wins, losses = int((values == 1).sum()), int((values == -1).sum())
-    if wins + losses + int((values == 0).sum()) == values.size:
-        lower, upper = _score_bounds(wins, losses, values.size, error)
-        return Interval((wins - losses) / values.size, lower, upper)
-    return _bootstrap(values, error, seed)
+    gain = sum(weight * float(values.mean()) for weight, values in zip(weights, strata, strict=True))
+    if all(np.isin(values, (-1.0, 0.0, 1.0)).all() for values in strata):
+        rows = 1 / sum(weight**2 / values.size for weight, values in zip(weights, strata, strict=True))
+        wins = rows * sum(w * float((values == 1).mean()) for w, values in zip(weights, strata, strict=True))
+        losses = rows * sum(w * float((values == -1).mean()) for w, values in zip(weights, strata, strict=True))
+        lower, upper = _score_bounds(round(wins, 6), round(losses, 6), round(rows, 6), error)
+        return Interval(gain, min(lower, gain), max(upper, gain))
+    rng = np.random.default_rng(seed)
+    means = sum(weight * _resampled(values, rng) for weight, values in zip(weights, strata, strict=True))
+    low, high = np.quantile(means, [error, 1 - error])
+    return Interval(gain, min(float(low), gain), max(float(high), gain))
 
 
 def sign_test(gains: Sequence[float] | Gains) -> float:
@@ -161,13 +182,13 @@ def rows_to_prove(loss: float, error: float, power: float = 0.9) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def _score_bounds(wins: float, losses: float, rows: int, error: float) -> tuple[float, float]:
+def _score_bounds(wins: float, losses: float, rows: float, error: float) -> tuple[float, float]:
     z = NormalDist().inv_cdf(1 - error)
     gain = (wins - losses) / rows
     return _edge(wins, losses, rows, z, -1.0, gain), _edge(wins, losses, rows, -z, 1.0, gain)
 
 
-def _edge(wins: float, losses: float, rows: int, z: float, outside: float, inside: float) -> float:
+def _edge(wins: float, losses: float, rows: float, z: float, outside: float, inside: float) -> float:
     """Where the score statistic crosses `z` between a difference that is refused and the observed one."""
     for _ in range(50):
         middle = (outside + inside) / 2
@@ -176,7 +197,7 @@ def _edge(wins: float, losses: float, rows: int, z: float, outside: float, insid
     return outside
 
 
-def _score(wins: float, losses: float, rows: int, difference: float) -> float:
+def _score(wins: float, losses: float, rows: float, difference: float) -> float:
     """Tango's statistic for the hypothesis that the true difference is `difference` (his formula 3)."""
     a = 2 * rows
     b = -wins - losses + (2 * rows - wins + losses) * difference
@@ -187,10 +208,8 @@ def _score(wins: float, losses: float, rows: int, difference: float) -> float:
     return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance) if distance else 0.0
 
 
-def _bootstrap(values: Gains, error: float, seed: int) -> Interval:
-    """Each distinct gain's count is multinomial, so the counts are drawn: the same distribution, fewer numbers."""
+def _resampled(values: Gains, rng: np.random.Generator) -> Gains:
+    """Means of bootstrap samples. The counts of each distinct gain are drawn: the same distribution, fewer numbers."""
     distinct, counts = np.unique(values, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(values.size, counts / values.size, size=RESAMPLES)
-    lower, upper = np.quantile(draws @ distinct / values.size, [error, 1 - error])
-    gain = float(values.mean())
-    return Interval(gain, min(float(lower), gain), max(float(upper), gain))
+    draws = rng.multinomial(values.size, counts / values.size, size=RESAMPLES)
+    return np.asarray(draws @ distinct / values.size, dtype=np.float64)

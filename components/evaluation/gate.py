@@ -22,6 +22,7 @@ from components.noninferiority import (
     provable_loss,
     share_upper,
     sign_test,
+    stratified_interval,
 )
 
 Status = Literal["kept", "lost", "open"]
@@ -117,19 +118,29 @@ class TargetResult:
 def judge_guards(guards: Sequence[Guard], delta: float, error: float, total_error: float) -> GuardResult:
     """Non-inferiority on all guards together, on each, and since the best version that ever served.
 
+    Together each guard weighs by the rows at hand, however many were looked at.
+
     Args:
         delta: the most that all guards together may lose, and each guard with the rows to show it.
         error: of this look (`components.noninferiority.look_errors`).
         total_error: of all looks: what the bounds of small guards are planned with.
 
     Raises:
-        ValueError: there is no guard, or none has a row yet.
+        ValueError: there is no guard, or one has no row yet.
     """
-    looked_at = [guard for guard in guards if guard.gains.size]
-    together = _bounded("together", np.concatenate([guard.gains for guard in looked_at]), delta, error)
-    each = tuple(_bounded(g.name, g.gains, own_bound(g.rows, delta, total_error), error) for g in looked_at)
-    earlier = [guard.since_best for guard in looked_at if guard.since_best is not None]
-    since_best = _bounded("best", np.concatenate(earlier), delta, error) if earlier else None
+    every = sum(guard.rows for guard in guards)
+    weights = [guard.rows / every for guard in guards]
+    gains = [guard.gains for guard in guards]
+    together = _bounded("together", stratified_interval(gains, weights, error), sum(map(len, gains)), delta)
+    each = tuple(
+        _bounded(g.name, paired_interval(g.gains, error), g.gains.size, own_bound(g.rows, delta, total_error))
+        for g in guards
+    )
+    earlier = [guard.since_best for guard in guards if guard.since_best is not None]
+    since_best = None
+    if len(earlier) == len(guards):
+        interval = stratified_interval(earlier, weights, error)
+        since_best = _bounded("best", interval, sum(map(len, earlier)), delta)
     return GuardResult(together, each, since_best)
 
 
@@ -199,7 +210,6 @@ def _missing(distance: float, gains: Gains, error: float) -> int:
     return max(0, math.ceil((z * spread / distance) ** 2) - gains.size)
 
 
-def _bounded(name: str, gains: Gains, bound: float, error: float) -> Bounded:
-    interval = paired_interval(gains, error)
+def _bounded(name: str, interval: Interval, rows: int, bound: float) -> Bounded:
     status: Status = "kept" if interval.lower > -bound else "lost" if interval.upper < -bound else "open"
-    return Bounded(name, gains.size, interval, bound, status)
+    return Bounded(name, rows, interval, bound, status)

@@ -50,13 +50,21 @@ def load_sets(task: Task, root: Path = Path(".")) -> list[EvaluationSet]:
 
 
 def look_order(sets: Sequence[EvaluationSet], seed: int) -> list[tuple[str, int]]:
-    """(set, position) of every guard row, all guards mixed, in the order of a seeded hash of its id."""
-    rows = [(s.name, position, e.id) for s in sets if s.role == "guard" for position, e in enumerate(s.examples)]
+    """(set, position) of every guard row in the order in which they are looked at.
 
-    def drawn(row: tuple[str, int, str]) -> bytes:
-        return hashlib.sha256(f"{seed}|look|{row[0]}|{row[2]}".encode()).digest()
+    A row of each guard in turn, each guard's own in the order of a seeded hash. So a small guard, which needs all its
+    rows, has them early, and large ones are looked at only as far as it takes.
+    """
+    ranked = []
+    for s in sets:
+        if s.role == "guard":
+            ids = [(_drawn(seed, s.name, e.id), position) for position, e in enumerate(s.examples)]
+            ranked += [(rank, drawn, s.name, position) for rank, (drawn, position) in enumerate(sorted(ids))]
+    return [(name, position) for _, _, name, position in sorted(ranked)]
 
-    return [(name, position) for name, position, _ in sorted(rows, key=drawn)]
+
+def _drawn(seed: int, name: str, id: str) -> bytes:
+    return hashlib.sha256(f"{seed}|look|{name}|{id}".encode()).digest()
 
 
 def narrowed(sets: Sequence[EvaluationSet], rows: Sequence[tuple[str, int]]) -> list[EvaluationSet]:

@@ -310,17 +310,22 @@ def _overall(task: Task, results: Sequence[SetResult], part: Bounded, *, best: b
     """All guards as one comparison, against the champion or against the best version that ever served."""
     metric = metric_of(task)
     guards = [r for r in results if r.role == "guard" and r.examples]
-    before = [value_of(s, metric) for r in guards for s in ((r.best or r.before) if best else r.before)]
-    after = [value_of(s, metric) for r in guards for s in r.after]
+    available = [max(r.available, len(r.examples)) for r in guards]
+
+    def mean(scores: Sequence[Sequence[Score]]) -> float:
+        """Each guard weighs by its rows at hand."""
+        means = [_mean([value_of(s, metric) for s in of_guard]) for of_guard in scores]
+        return sum(weight * value for weight, value in zip(available, means, strict=True)) / sum(available)
+
     return Comparison(
         set=part.name,
         role="guard",
         examples=part.rows,
-        available=sum(max(r.available, len(r.examples)) for r in guards),
+        available=sum(available),
         bound=part.bound,
         metric=metric,
-        champion=_rounded(_mean(before)),
-        candidate=_rounded(_mean(after)),
+        champion=_rounded(mean([(r.best or r.before) if best else r.before for r in guards])),
+        candidate=_rounded(mean([r.after for r in guards])),
         **_fields(part.interval),
     )
 

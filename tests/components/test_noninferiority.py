@@ -16,6 +16,7 @@ from components.noninferiority import (
     rows_to_prove,
     share_upper,
     sign_test,
+    stratified_interval,
 )
 
 MATCHES = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=80)
@@ -99,6 +100,30 @@ def test_other_metrics_agree_with_scipys_own_bootstrap() -> None:
         (gains,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
     ).confidence_interval
     assert (ours.lower, ours.upper) == pytest.approx((theirs.low, theirs.high), abs=0.005)
+
+
+def test_sets_looked_at_in_proportion_are_one_set() -> None:
+    rng = np.random.default_rng(4)
+    one, other = (rng.choice([-1.0, 0.0, 1.0], size=n, p=[0.03, 0.95, 0.02]) for n in (300, 900))
+    apart = stratified_interval([one, other], [0.25, 0.75], 0.025)
+    assert apart == pytest.approx(paired_interval(np.concatenate([one, other]), 0.025), abs=1e-6)
+
+
+def test_a_set_weighs_by_its_rows_at_hand_and_not_by_those_looked_at() -> None:
+    bad, good = np.array([-1.0] * 50 + [0.0] * 450), np.zeros(500)
+    assert stratified_interval([bad, good], [0.1, 0.9], 0.025).gain == pytest.approx(-0.01)
+    few = stratified_interval([bad, good], [0.9, 0.1], 0.025)
+    assert few.gain == pytest.approx(-0.09)
+    assert few.upper - few.lower > 2 * (paired_interval([*bad, *good], 0.025).upper + 0.05)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_the_weighted_interval_misses_no_more_often_than_its_error_says(share: float) -> None:
+    rng, trials, missed = np.random.default_rng(8), 1500, 0
+    for _ in range(trials):
+        strata = [rng.choice([-1.0, 0.0, 1.0], size=600, p=[loss + 0.015, 0.97 - loss, 0.015]) for loss in (0.04, 0.01)]
+        missed += stratified_interval(strata, [share, 1 - share], 0.025).lower > -(0.04 * share + 0.01 * (1 - share))
+    assert missed / trials < 0.025 + 3 * (0.025 * 0.975 / trials) ** 0.5
 
 
 def test_no_rows_are_refused() -> None:
