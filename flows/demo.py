@@ -1,8 +1,8 @@
-"""`saqia demo` (`make run`): the whole wheel once, every part the real one.
+"""`saqia demo` (`make run`): the whole wheel, two turns, every part the real one.
 
-Build a model, serve it, meet messages of kinds it has never seen, collect corrections over
-HTTP, turn the wheel, swap the better model into the running service, ask again. Only the
-people are simulated. Interrupted at any point, the next call carries on; once done, a call
+Build a model and serve it. Then, twice: send messages of kinds it has never seen, collect
+corrections over HTTP, turn the wheel, swap the better model into the running service, ask again.
+Only the people are simulated. Interrupted at any point, the next call carries on; once done, a call
 finds everything in the cache and shows the same result again.
 """
 
@@ -13,6 +13,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -27,9 +28,15 @@ from flows.by_hand import getting_ready
 from flows.lock import hold
 from flows.terminal import Terminal, time_line, verdict_table
 
+if TYPE_CHECKING:
+    from components.schema import Example
+    from flows.people import Diary
+
 SIMULATED = "The people in this demo are SIMULATED: the generator's truth corrects the answers."
+TURNS = 2
+"""The second one makes it a wheel: what the first one fixed must stay fixed."""
 FRESH = 100
-"""Messages of the new kinds that nobody corrected, asked after the turn."""
+"""Messages of the new kinds that nobody corrected, asked after the last turn."""
 
 
 class Servers:
@@ -133,48 +140,65 @@ def run(root: Path, places: Places) -> None:
     console.print(f"\nAll of it took {time.time() - began:.0f} s. See every page:  .venv/bin/saqia up\n")
 
 
-def _wheel(terminal: Terminal, servers: Servers, task: Task, diary: object) -> None:
-    from components import registry
+def _wheel(terminal: Terminal, servers: Servers, task: Task, diary: Diary) -> None:
     from flows import people
     from flows.by_hand import follow
 
-    assert isinstance(diary, people.Diary)
     places = servers.places
     _must(follow(terminal, "build", task.name, "saqia demo"))
-    before = registry.champion(task.name)
-    assert before is not None
-    examples = people.traffic(places, task, "traffic")
-    asked = diary.asked("before")
-    if len(asked) < len(examples):
-        with terminal.running("New traffic"):
-            with terminal.step(f"wait for the service on {environment.service_url(places)}"):
-                servers.service_now(before.version)
-            with terminal.step(f"send {len(examples)} messages of new kinds"):
-                rows = people.ask(
-                    places, task, examples, "before", before.version, diary, lambda t: terminal.line("traffic", t)
-                )
-            with terminal.step("simulated people correct the answers"):
-                thumbs, corrections = people.correct(
-                    places, examples, rows, lambda t: terminal.line("simulated people", t)
-                )
-            terminal.console.print(f"    {thumbs} thumbs up, {corrections} corrections, all by simulated people")
-    _must(follow(terminal, "improve", task.name, "saqia demo: the simulated people's corrections"))
+    for number, examples in enumerate(people.parts(people.traffic(places, task, "traffic"), TURNS), 1):
+        _correct(terminal, servers, task, diary, number, examples)
+        _must(follow(terminal, "improve", task.name, "saqia demo: the simulated people's corrections"))
+        _ask_again(terminal, servers, task, diary, {f"after-{number}": examples})
+    fresh = people.traffic(places, task, "new")[:FRESH]
+    _ask_again(terminal, servers, task, diary, {"fresh": fresh})
+
+
+def _correct(
+    terminal: Terminal, servers: Servers, task: Task, diary: Diary, number: int, examples: list[Example]
+) -> None:
+    """Send a turn's messages to the champion; simulated people correct its answers."""
+    from components import registry
+    from flows import people
+
+    round, places = f"before-{number}", servers.places
+    if len(diary.asked(round)) == len(examples):
+        return
+    champion = registry.champion(task.name)
+    assert champion is not None
+    with terminal.running(f"New traffic, turn {number}"):
+        with terminal.step(f"wait for the service on {environment.service_url(places)}"):
+            servers.service_now(champion.version)
+        with terminal.step(f"send {len(examples)} messages of new kinds"):
+            tell = partial(terminal.line, "traffic")
+            rows = people.ask(places, task, examples, round, champion.version, diary, tell)
+        with terminal.step("simulated people correct the answers"):
+            thumbs, corrections = people.correct(places, examples, rows, partial(terminal.line, "simulated people"))
+        terminal.console.print(f"    {thumbs} thumbs up, {corrections} corrections, all by simulated people")
+
+
+def _ask_again(
+    terminal: Terminal, servers: Servers, task: Task, diary: Diary, rounds: dict[str, list[Example]]
+) -> None:
+    """Send messages to the version that serves now, or that is the canary."""
+    from components import registry
+    from flows import people
+
     champion, canary = registry.champion(task.name), registry.canary(task.name)
     assert champion is not None
-    after = canary or champion
+    version = canary or champion
     asked_as = f"{task.name}@canary" if canary else None  # the task's own name would reach a share of it only
-    fresh = people.traffic(places, task, "new")[:FRESH]
-    if len(diary.asked("after", after.version)) < len(examples) or len(diary.asked("fresh", after.version)) < len(
-        fresh
-    ):
-        who = f"version {after.version}" + (", the canary" if canary else "")
-        with terminal.running("The same messages again"):
-            with terminal.step(f"the running service answers with {who}"):
-                servers.service_now(champion.version)
-            with terminal.step(f"send the same {len(examples)} messages, and {len(fresh)} fresh ones"):
-                for messages, round in ((examples, "after"), (fresh, "fresh")):
-                    say = partial(terminal.line, "traffic")
-                    people.ask(places, task, messages, round, after.version, diary, say, asked_as)
+    missing = {r: rows for r, rows in rounds.items() if len(diary.asked(r)) < len(rows)}
+    if not missing:
+        return
+    who = f"version {version.version}" + (", the canary" if canary else "")
+    with terminal.running("The same messages again" if "fresh" not in rounds else "Fresh messages"):
+        with terminal.step(f"the running service answers with {who}"):
+            servers.service_now(champion.version)
+        for round, rows in missing.items():
+            with terminal.step(f"send {len(rows)} messages"):
+                tell = partial(terminal.line, "traffic")
+                people.ask(servers.places, task, rows, round, version.version, diary, tell, asked_as)
 
 
 def _must(state: object) -> None:
@@ -186,38 +210,43 @@ def _must(state: object) -> None:
         raise StageError(state.message or str(state.name))
 
 
-def show_result(console: Console, places: Places, task: Task, diary: object) -> None:
-    """The table before and after, the verdict in words, and where to read on."""
+def show_result(console: Console, places: Places, task: Task, diary: Diary) -> None:
+    """Every version on every set, the verdicts in words, and where to read on."""
     from components import registry
     from components.feedback.store import Store
-    from flows import people, service
+    from flows import service
     from flows.overview import report_page
 
-    assert isinstance(diary, people.Diary)
     with Store(places.database_url) as store:
         turns = [t for t in store.turns(task.name) if t.state == "closed" and t.version]
     if not turns:
         raise StageError(f"no turn of {task.name} has ended yet")
-    version = registry.get(task.name, str(turns[-1].version))
-    console.print()
+    made = [(turn, registry.get(task.name, str(turn.version))) for turn in turns]
     titles = {s.name: s.title for s in task.sets} | {
-        "target": "corrected kinds (locked)",
+        "target": "new feedback, locked",
         "replay": "old messages (replay)",
         "regression": "fixed cases",
     }
-    console.print(verdict_table(version.verdict, titles))
-    asked = {round: list(diary.asked(round).values()) for round in ("before", "after", "fresh")}
-    shares = {round: f"{sum(r.right for r in rows)} of {len(rows)} right" for round, rows in asked.items() if rows}
-    console.print(f"\nOver HTTP, the same messages before: {shares.get('before')}; after: {shares.get('after')}")
-    console.print(f"Fresh messages of those kinds, corrected by nobody, after: {shares.get('fresh')}")
-    decision = turns[-1].decision
-    colour = {"promoted": "green", "canary": "yellow"}.get(str(decision), "red")
-    console.print(f"\n[bold {colour}]Version {version.version} {decision}.[/]")
-    for reason in version.verdict.reasons:
-        console.print(f"  {reason}", markup=False)
-    if decision == "canary":
-        console.print(f"  {version.history[-1]}", markup=False)
-    console.print(f"  [yellow]{SIMULATED}[/]")
-    page = report_page(service.reports_folder(places, task.name) / f"version-{version.version}")
-    if page:
-        console.print(f"\nReport: {page}\n", soft_wrap=True)
+    for turn, version in made:
+        console.print()
+        console.print(verdict_table(version.verdict, titles, f"Turn {turn.number}: before and after"))
+        colour = {"promoted": "green", "canary": "yellow"}.get(str(turn.decision), "red")
+        console.print(f"[bold {colour}]Version {version.version} {turn.decision}.[/]")
+        for reason in version.verdict.reasons:
+            console.print(f"  {reason}", markup=False)
+        if turn.decision == "canary":
+            console.print(f"  {version.history[-1]}", markup=False)
+        page = report_page(service.reports_folder(places, task.name) / f"version-{version.version}")
+        if page:
+            console.print(f"Report: {page}", soft_wrap=True)
+    console.print("\nOver HTTP:")
+    for number in range(1, TURNS + 1):
+        before, after = _right(diary, f"before-{number}"), _right(diary, f"after-{number}")
+        console.print(f"  messages of turn {number}: before it {before}, after it {after}")
+    console.print(f"  fresh messages of all new kinds, corrected by nobody, at the end: {_right(diary, 'fresh')}")
+    console.print(f"[yellow]{SIMULATED}[/]")
+
+
+def _right(diary: Diary, round: str) -> str:
+    rows = diary.asked(round).values()
+    return f"{sum(row.right for row in rows)} of {len(rows)} right"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Asked(Record):
     """One message that was sent, and what came back."""
 
     round: str
-    """`before` and `after` the turn; `fresh` for messages that were never corrected."""
+    """`before-1` and `after-1` the first turn, and so on; `fresh` for messages that were never corrected."""
     example_id: str
     completion_id: str
     version: str
@@ -86,6 +87,16 @@ def traffic(places: Places, task: Task, name: str) -> list[Example]:
     if not file.exists():
         raise StageError(f"{file} is missing: build the task first (saqia build)")
     return files.read_rows(file, Example)
+
+
+def parts(examples: Sequence[Example], count: int) -> list[list[Example]]:
+    """The messages of each turn: whole groups (symptom families), so that every turn brings kinds that are new.
+
+    The largest groups, which are the new kinds, are dealt out first, one to each part in turn.
+    """
+    largest = [group for group, _ in Counter(e.group or e.id for e in examples).most_common()]
+    part_of = {group: position % count for position, group in enumerate(largest)}
+    return [[e for e in examples if part_of[e.group or e.id] == number] for number in range(count)]
 
 
 def ask(

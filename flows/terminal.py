@@ -88,10 +88,12 @@ DECIDES = {
 }
 
 
-def verdict_table(verdict: Verdict, titles: dict[str, str] | None = None) -> Table:
+def verdict_table(
+    verdict: Verdict, titles: dict[str, str] | None = None, title: str = "Before and after this turn"
+) -> Table:
     """Before and after, per test set, with the paired interval of the gain."""
     titles = {name: say(f"set_{name}") for name in ("together", "best")} | (titles or {})
-    table = Table(title="Before and after this turn", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("test set")
     table.add_column("decides")
     for column in ("examples", "before", "after", "gain", f"{verdict.confidence:.0%} interval"):
