@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +43,6 @@ class Pages:
     def store(self) -> Store:
         return Store(self.store_url)
 
-    def empty(self) -> None:
-        """Forget what people asked and said, so that no test sees another's."""
-        with closing(sqlite3.connect(self.home / "saqia.db")) as connection, connection:  # checks no foreign keys
-            names = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
-            for (name,) in names:
-                if name not in ("alembic_version", "answer_tables") and not name.startswith("sqlite_"):
-                    connection.execute(f'delete from "{name}"')
-        asking.take(self.home, "intake")
-
     def ask(self, text: str, **feedback: str) -> str:
         """Ask over HTTP and say something about the answer; its id."""
         body = {"model": "intake", "messages": [{"role": "user", "content": text}], "max_tokens": 60}
@@ -84,8 +73,11 @@ def running(base: Path, version_1: Path, version_2: Path, tmp_path_factory: pyte
 
 @pytest.fixture
 def pages(running: Pages) -> Pages:
-    """The one service of these tests; its store is empty."""
-    running.empty()
+    """The one service of these tests, which nobody asks for a turn.
+
+    Its store only grows: a test looks for what it wrote itself, by its own rater, and not for what comes first.
+    """
+    asking.take(running.home, "intake")
     return running
 
 
@@ -140,7 +132,7 @@ def test_a_person_asks_corrects_by_form_is_told_which_field_is_wrong_and_when_it
         page.get_by_label("moderate").check()
         page.get_by_label("routine").check()
         expect(page.locator("#faults")).to_contain_text("Every field is valid", timeout=WAIT)
-        page.fill("#rater textarea, #rater input", "ana")
+        page.fill("#rater textarea, #rater input", "dora")
         assert fits(page)
         page.click("#save")
         expect(page.locator("#said")).to_contain_text("Saved", timeout=WAIT)
@@ -151,9 +143,8 @@ def test_a_person_asks_corrects_by_form_is_told_which_field_is_wrong_and_when_it
             expect(page.locator("#talk")).to_contain_text("My head hurts, 1280", timeout=WAIT)
         page.close()
     with pages.store() as store:
-        rows = store.rows("intake", 0, store.latest_seq("intake"))
+        rows = [row for row in store.rows("intake", 0, store.latest_seq("intake")) if row.rater == "dora"]
     assert [row.kind for row in rows] == ["correction", "thumb_up"] * 2
-    assert {row.rater for row in rows} == {"ana"}
     assert rows[0].messages[-1].content == "My head hurts, 1280"
     assert rows[0].correction == (
         '{"symptom":"headache","site":"head","duration":"2 days","severity":"moderate","medication":"none",'
@@ -191,7 +182,12 @@ def test_what_people_write_stays_text(pages: Pages, open_page: Open) -> None:
     page.goto(pages.url + "/ui/en/review")
     page.fill("#rater textarea, #rater input", "<b>ben</b>")
     page.click("#begin")
-    expect(page.locator("#item blockquote")).to_contain_text(ATTACK, timeout=WAIT)
+    question = page.locator("#item blockquote")
+    question.first.wait_for()
+    while ATTACK not in (other := question.inner_text()):  # what another test asked
+        page.click(".page-head")
+        page.keyboard.press("s")
+        expect(question).not_to_have_text(other, timeout=WAIT)
     expect(page.locator("#item .badge").first).to_have_text("thumb down")
     assert page.evaluate("window.attacked") is None
     page.click("#bar h1, .page-head")
@@ -256,7 +252,7 @@ def test_the_wheel_shows_what_waits_and_a_button_asks_for_a_turn_once(pages: Pag
     pages.ask("My head hurts", correction=json.dumps(NOTE))
     page = open_page("/ui/wheel", 390, name="ana")
     expect(page.locator("#wheel-state")).to_contain_text("version 2", timeout=WAIT)
-    expect(page.locator("#wheel-state")).to_contain_text(re.compile(r"1 of \d+ corrections"))
+    expect(page.locator("#wheel-state")).to_contain_text(re.compile(r"[1-9]\d* of \d+ corrections"))
     assert fits(page)
     page.click("#start")
     expect(page.locator("#start-told")).to_contain_text("Asked by ana", timeout=WAIT)
