@@ -13,23 +13,22 @@ import pytest
 from tests.e2e.project import Project, copy, reuse
 
 
-@pytest.hookimpl(trylast=True)  # after -k, --lf and the like have left some out
+@pytest.hookimpl(trylast=True)  # after -k, --lf, a random order and the like
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of a file here build on each other, in order: whoever chooses one gets those before it, too.
 
     On a project that an earlier run left (SAQIA_E2E_PROJECT) what was chosen runs alone.
     """
     chosen = {item.nodeid: item for item in items if Path(__file__).parent in item.path.parents}
-    last = {item.parent: item.nodeid for item in chosen.values()}
+    modules = sorted({item.parent for item in chosen.values() if item.parent is not None}, key=lambda m: m.nodeid)
     whole: list[pytest.Item] = []
-    for module, end in last.items():
+    for module in modules:
         assert isinstance(module, pytest.Module)
-        for each in module.collect():
-            assert isinstance(each, pytest.Item)
+        story = [each for each in module.collect() if isinstance(each, pytest.Item)]  # as written, whatever the order
+        last = max(number for number, each in enumerate(story) if each.nodeid in chosen)
+        for each in story[: last + 1]:
             if each.nodeid in chosen or not os.environ.get("SAQIA_E2E_PROJECT"):
                 whole.append(chosen.get(each.nodeid, each))
-            if each.nodeid == end:
-                break
     for item in whole:
         item.add_marker(pytest.mark.slow)
     items[:] = whole + [item for item in items if item.nodeid not in chosen]

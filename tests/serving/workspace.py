@@ -15,6 +15,7 @@ import yaml
 
 from components import registry
 from components.schema import Verdict
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 FIRST = Verdict(decision="first", reasons=("the first version",), comparisons=(), confidence=0.95, delta=0.02)
@@ -66,9 +67,9 @@ class Service:
 
     def wait(self, status: int, seconds: float = 180) -> dict[str, object]:
         """Until /readyz says so."""
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         seen = "no answer"
-        while time.monotonic() < until:
+        while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             try:
@@ -80,6 +81,14 @@ class Service:
                 seen = str(error)
             time.sleep(0.1)
         raise AssertionError(f"/readyz is not {status}: {seen}\n{self.log.read_text()[-3000:]}")
+
+    def wait_for_pages(self, seconds: float = 180) -> None:
+        """Until the pages are open: they open behind the API, and are 503 before."""
+        until(
+            lambda: httpx.get(f"{self.url}/ui/", follow_redirects=True, timeout=30).status_code == 200,
+            lambda: f"the pages are open\n{self.log.read_text()[-3000:]}",
+            seconds,
+        )
 
     def stop(self, seconds: float = 120) -> int:
         """SIGTERM, and the exit code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 QUIET = ["--no-sandbox", "--disable-background-networking"]
 WAIT = 60_000
 ATTACK = "<script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'> & so on"
+NOTE = {
+    "symptom": "headache", "site": "head", "duration": "2 days", "severity": "mild", "medication": "none",
+    "urgency": "routine",
+}  # fmt: skip
 
 Open = Callable[..., Any]
 
@@ -38,9 +43,17 @@ class Pages:
     def store(self) -> Store:
         return Store(self.store_url)
 
+    def ask(self, text: str, **feedback: str) -> str:
+        """Ask over HTTP and say something about the answer; its id."""
+        body = {"model": "intake", "messages": [{"role": "user", "content": text}], "max_tokens": 60}
+        answer = httpx.post(f"{self.url}/v1/chat/completions", json=body, timeout=60).raise_for_status().json()
+        said = {"completion_id": answer["id"], **feedback}
+        httpx.post(f"{self.url}/v1/feedback", json=said, timeout=60).raise_for_status()
+        return str(answer["id"])
+
 
 @pytest.fixture(scope="module")
-def pages(base: Path, version_1: Path, version_2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def running(base: Path, version_1: Path, version_2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     folder = tmp_path_factory.mktemp("pages")
     home, url = folder / "home", f"sqlite:///{folder / 'home' / 'saqia.db'}"
     with pytest.MonkeyPatch.context() as patch:
@@ -51,12 +64,25 @@ def pages(base: Path, version_1: Path, version_2: Path, tmp_path_factory: pytest
         workspace.register(version_2, base)
         workspace.register(version_1, base)
         service.start()
-    yield Pages(service, url, home)
-    service.stop()
+    try:
+        service.wait_for_pages()
+        yield Pages(service, url, home)
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def pages(running: Pages) -> Pages:
+    """The one service of these tests, which nobody asks for a turn.
+
+    Its store only grows: a test looks for what it wrote itself, by its own rater, and not for what comes first.
+    """
+    asking.take(running.home, "intake")
+    return running
 
 
 @pytest.fixture(scope="module")
-def open_page(pages: Pages, chromium: str) -> Iterator[Open]:
+def open_page(running: Pages, chromium: str) -> Iterator[Open]:
     """Opens a page and returns it when it can be used; `locale` is what the browser asks for."""
     from playwright.sync_api import sync_playwright
 
@@ -66,7 +92,7 @@ def open_page(pages: Pages, chromium: str) -> Iterator[Open]:
         def opened(path: str = "/ui/", width: int = 1280, locale: str = "en", name: str = "") -> Any:
             page = browser.new_page(viewport={"width": width, "height": 860}, locale=locale)
             page.set_default_timeout(WAIT)
-            page.goto(pages.url + path)
+            page.goto(running.url + path)
             page.locator("#bar nav").wait_for()
             if name:
                 page.fill("#rater textarea, #rater input", name)
@@ -106,7 +132,7 @@ def test_a_person_asks_corrects_by_form_is_told_which_field_is_wrong_and_when_it
         page.get_by_label("moderate").check()
         page.get_by_label("routine").check()
         expect(page.locator("#faults")).to_contain_text("Every field is valid", timeout=WAIT)
-        page.fill("#rater textarea, #rater input", "ana")
+        page.fill("#rater textarea, #rater input", "dora")
         assert fits(page)
         page.click("#save")
         expect(page.locator("#said")).to_contain_text("Saved", timeout=WAIT)
@@ -117,9 +143,8 @@ def test_a_person_asks_corrects_by_form_is_told_which_field_is_wrong_and_when_it
             expect(page.locator("#talk")).to_contain_text("My head hurts, 1280", timeout=WAIT)
         page.close()
     with pages.store() as store:
-        rows = store.rows("intake", 0, store.latest_seq("intake"))
+        rows = [row for row in store.rows("intake", 0, store.latest_seq("intake")) if row.rater == "dora"]
     assert [row.kind for row in rows] == ["correction", "thumb_up"] * 2
-    assert {row.rater for row in rows} == {"ana"}
     assert rows[0].messages[-1].content == "My head hurts, 1280"
     assert rows[0].correction == (
         '{"symptom":"headache","site":"head","duration":"2 days","severity":"moderate","medication":"none",'
@@ -157,7 +182,12 @@ def test_what_people_write_stays_text(pages: Pages, open_page: Open) -> None:
     page.goto(pages.url + "/ui/en/review")
     page.fill("#rater textarea, #rater input", "<b>ben</b>")
     page.click("#begin")
-    expect(page.locator("#item blockquote")).to_contain_text(ATTACK, timeout=WAIT)
+    question = page.locator("#item blockquote")
+    question.first.wait_for()
+    while ATTACK not in (other := question.inner_text()):  # what another test asked
+        page.click(".page-head")
+        page.keyboard.press("s")
+        expect(question).not_to_have_text(other, timeout=WAIT)
     expect(page.locator("#item .badge").first).to_have_text("thumb down")
     assert page.evaluate("window.attacked") is None
     page.click("#bar h1, .page-head")
@@ -169,12 +199,8 @@ def test_what_people_write_stays_text(pages: Pages, open_page: Open) -> None:
 def test_a_reviewer_works_by_keys_and_sees_what_it_did(pages: Pages, open_page: Open) -> None:
     from playwright.sync_api import expect
 
-    ids = []
     for number in range(2):
-        ask = {"model": "intake", "messages": [{"role": "user", "content": f"My knee {number}"}], "max_tokens": 60}
-        ids.append(httpx.post(f"{pages.url}/v1/chat/completions", json=ask, timeout=60).json()["id"])
-        down = {"completion_id": ids[-1], "thumb": "down"}
-        assert httpx.post(f"{pages.url}/v1/feedback", json=down, timeout=60).status_code == 200
+        pages.ask(f"My knee {number}", thumb="down")
     page = open_page("/ui/en/review", 390, name="cleo")
     page.click("#begin")
     page.locator("#item .answer").wait_for()
@@ -223,9 +249,10 @@ def test_in_the_arena_names_are_told_after_the_vote(pages: Pages, open_page: Ope
 def test_the_wheel_shows_what_waits_and_a_button_asks_for_a_turn_once(pages: Pages, open_page: Open) -> None:
     from playwright.sync_api import expect
 
+    pages.ask("My head hurts", correction=json.dumps(NOTE))
     page = open_page("/ui/wheel", 390, name="ana")
     expect(page.locator("#wheel-state")).to_contain_text("version 2", timeout=WAIT)
-    expect(page.locator("#wheel-state")).to_contain_text(re.compile(r"[1-9] of \d+ corrections"))
+    expect(page.locator("#wheel-state")).to_contain_text(re.compile(r"[1-9]\d* of \d+ corrections"))
     assert fits(page)
     page.click("#start")
     expect(page.locator("#start-told")).to_contain_text("Asked by ana", timeout=WAIT)
