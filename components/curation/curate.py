@@ -2,8 +2,9 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked, and of earlier turns a sample of either. Pairs, of corrections and brought ones: see `pairs`. Answers
-that were judged one by one, by thumbs and brought ones: see `judged`.
+turns, rater cap, taught or locked, and of earlier turns a sample of either. Pairs, of corrections
+and brought ones: see `pairs`. Answers that were judged one by one, by thumbs and brought ones: see
+`judged`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Samples that represent every turn alike, and change as little as they must from one turn to the next.
 
-A stratum is a turn. All get equal shares; what a small one leaves goes to the others. Within a stratum rows stand in the
-order of a seeded hash, and the first ones are the sample (bottom-k sampling: Cohen, Kaplan, Summarizing Data Using
+A stratum is a turn. All get equal shares; what a small one leaves goes to the others. Within a stratum rows stand in
+the order of a seeded hash, and the first ones are the sample (bottom-k sampling: Cohen, Kaplan, Summarizing Data Using
 Bottom-k Sketches, PODC 2007): a row stays in it as long as its turn's share allows, whatever else comes in.
 """
 
