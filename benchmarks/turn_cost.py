@@ -4,8 +4,8 @@
 
 The generator of the default task writes the messages; a simulated person corrects most answers and confirms the others.
 Every turn is curated from all snapshots, as the stage does it, and what it would teach and ask is counted; nothing is
-trained. Steps of training are fixed (`train.steps`), so that rows, answers and the seconds of curation are what can grow.
-Seconds are this process's processor time: other work on the machine does not count.
+trained. Steps of training are fixed (`train.steps`), so that rows, answers and the seconds of curation are what can
+grow. Seconds are this process's processor time: other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from components import task as tasks
 from components.curation.clean import Cleaner
 from components.curation.curate import Curated, curate
 from components.curation.scrub import scrubber
-from components.examples.lengths import Context
-from components.schema import Example, FeedbackRow
+from components.schema import Example, FeedbackRow, Message
 from components.training.mixture import mixed
 from tasks.intake.generator import example_sets
 
@@ -66,6 +65,10 @@ def asked(curated: Curated, evaluation: Mapping[str, Sequence[Example]]) -> int:
     return sum(map(len, own)) + len(curated.preferences_heldout)
 
 
+def _fits(messages: Sequence[Message]) -> None:
+    """Every message that the generator writes fits into the model's context."""
+
+
 def main() -> int:
     """Curate every turn and print one table; 1 where the last turn costs too much more than the second."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,7 +84,7 @@ def main() -> int:
     sets = example_sets(given.seed, sizes)
     own, traffic = sets.pop("train"), events(sets.pop("traffic"), given.seed)
     snapshots = [traffic[start : start + given.events] for start in range(0, len(traffic), given.events)]
-    task, excess = tasks.load("intake"), Context(settings.model.context).excess
+    task = tasks.load("intake")
     columns = ("new", "rehearsed", "own", "in batches", "pairs", "asked", "curate s")
     table = Table("turn", *columns, title=f"{settings.train.steps} steps of training in every turn")
     costs: list[tuple[float, ...]] = []
@@ -89,7 +92,7 @@ def main() -> int:
         began = time.process_time()
         cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
         curated = curate(
-            task, own, sets, snapshots[:turn], cleaner, settings.curate, settings.train.replay, settings.seed, excess
+            task, own, sets, snapshots[:turn], cleaner, settings.curate, settings.train.replay, settings.seed, _fits
         )
         seconds = time.process_time() - began
         new, rehearsed = sum(row.is_new for row in curated.train), sum(row.rehearsed for row in curated.train)

@@ -43,7 +43,7 @@ class Answers:
         return self.known.get(key)
 
     def keep(self, prompts: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
-        """Add answers; forget the models not asked for longest and, where they are too many, answers not looked up here."""
+        """Add answers; forget models not asked for longest and, where they are too many, answers not looked up here."""
         new = {_key(prompt): text for prompt, text in zip(prompts, texts, strict=True)}
         self.known |= new
         self._used.update(new)
