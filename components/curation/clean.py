@@ -82,7 +82,8 @@ class Cleaner:
 
     def _text(self, text: str, found: Counter[str]) -> str:
         cleaned, hits = self._cleaned(text)
-        found.update(hits)
+        if hits:
+            found.update(hits)
         return cleaned
 
     def _answer(self, answer: str, found: Counter[str]) -> str:

@@ -142,7 +142,7 @@ def curate(
 
     fixed, most = [row for row in feedback.locked if row.turn < new], settings.regression_rows
     asked_again = sampled({row.row.event_id: row.turn for row in fixed}, most, seed, "regression")
-    turns = bounded.turns_of(snapshots, voted_in or {})
+    turns, shown = bounded.turns_of(snapshots, voted_in or {}), settings.heldout_rows
     ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
     result = Curated(
         train=[*(_example(row, task, rehearsed=row.turn < new) for row in lessons), *again],
@@ -150,9 +150,9 @@ def curate(
         target=[_example(row, task) for row in feedback.locked if row.turn >= new],
         regression=[_example(row, task) for row in fixed if row.row.event_id in asked_again],
         preferences=bounded.taught(paired.taught, turns, new, replayed, seed, paired.ledger, "preferences"),
-        preferences_heldout=bounded.tested(paired.heldout, turns, most, seed, paired.ledger, "preferences_heldout"),
+        preferences_heldout=bounded.tested(paired.heldout, turns, shown, seed, paired.ledger, "preferences_heldout"),
         judged=bounded.taught(weighed.taught, turns, new, replayed, seed, weighed.ledger, "judged"),
-        judged_heldout=bounded.tested(weighed.heldout, turns, most, seed, weighed.ledger, "judged_heldout"),
+        judged_heldout=bounded.tested(weighed.heldout, turns, shown, seed, weighed.ledger, "judged_heldout"),
         review=feedback.review,
         dropped=[row for ledger in ledgers for row in (*ledger.changed, *ledger.removed)],
     )

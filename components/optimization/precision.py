@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from components.config import places
 from components.cores import SMALL
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 Name: TypeAlias = Literal["float32", "bfloat16"]
 NAMES: tuple[Name, Name] = ("float32", "bfloat16")
+FILE = "precision.json"
 RECORDED = "SAQIA_RECORDED_PRECISION"
 """Environment variable that decides `auto`: what a version's manifest says, while `saqia reproduce` rebuilds it."""
 MARGIN = 1.1
@@ -88,21 +89,20 @@ def measured(model: torch.nn.Module, tokens: int, threads: int, timer: Timer | N
     tokens = max(16, min(tokens, TOKENS))
     layers = ", ".join(f"{times} of {out}x{inside}" for (out, inside), times in shapes.items())
     name = f"{processor()}, {threads} threads: {tokens} tokens through {layers}"
-    answers = _answers()
-    answer = answers.get(name)
-    if not _is_answer(answer):
+    answer = kept(places().home).get(name)
+    if answer is None:
         rates = {kind: rate(shapes, tokens, kind, timer or seconds) for kind in NAMES}
         taken: Name = "bfloat16" if rates["bfloat16"] > MARGIN * rates["float32"] else "float32"
         answer = {**{kind: round(value, 1) for kind, value in rates.items()}, "taken": taken}
-        write_json(_file(), {**_answers(), name: answer})
+        write_json(places().home / FILE, {**kept(places().home), name: answer})
         how = "measured now"
     else:
-        how = f"measured before ({_file()})"
+        how = f"measured before ({places().home / FILE})"
     log.info(
         "precision: %s; products of this model: float32 %.0f GFLOP/s, bfloat16 %.0f GFLOP/s, %s",
         answer["taken"], answer["float32"], answer["bfloat16"], how,
     )  # fmt: skip
-    return answer["taken"]  # type: ignore[no-any-return]
+    return NAMES[NAMES.index(answer["taken"])]
 
 
 def work(model: torch.nn.Module) -> dict[Shape, int]:
@@ -157,16 +157,13 @@ def processor() -> str:
     return f"{name}, torch {torch.__version__}"
 
 
-def _file() -> Path:
-    return places().home / "precision.json"
-
-
-def _answers() -> dict[str, dict[str, object]]:
+def kept(home: Path) -> dict[str, dict[str, Any]]:
+    """What was measured so far: rates in GFLOP/s by precision, and which was `taken`; what is damaged is left out."""
     try:
-        answers = json.loads(_file().read_text(encoding="utf-8"))
+        answers = json.loads((home / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return answers if isinstance(answers, dict) else {}
+    return {name: answer for name, answer in answers.items() if _is_answer(answer)} if isinstance(answers, dict) else {}
 
 
 def _is_answer(answer: object) -> bool:

@@ -32,7 +32,9 @@ def _turn(row: Example) -> int:
 
 
 def _curate(project: Write, turns: int) -> None:
-    main(project(own(220), snapshots=SNAPSHOTS[:turns], replay=BUDGET, regression_rows=TESTED))
+    main(
+        project(own(220), snapshots=SNAPSHOTS[:turns], replay=BUDGET, regression_rows=TESTED, heldout_rows=TESTED - 10)
+    )
 
 
 def test_turn_20_teaches_and_asks_as_much_as_turn_5_and_leaves_no_turn_out(project: Write) -> None:
@@ -66,7 +68,7 @@ def test_pairs_and_judged_answers_are_bounded_like_the_rows(project: Write) -> N
     pairs = files.read_rows(folder / "preferences.jsonl", Preference)
     assert BUDGET // 2 < len(pairs) <= BUDGET // 2 + EVENTS
     assert len(files.read_rows(folder / "judged.jsonl", Judged)) <= BUDGET // 2 + EVENTS
-    assert len(files.read_rows(folder / "preferences_heldout.jsonl", Preference)) == TESTED
+    assert len(files.read_rows(folder / "preferences_heldout.jsonl", Preference)) == TESTED - 10
     assert report()["pairs"]["out"]["preferences_not_sampled"] > 0
 
 
