@@ -65,13 +65,12 @@ def fit(
         on_step: called after each, with its number and what is logged of it.
     """
     from components.cores import processes
-    from components.optimization import loop, optimizers
-    from components.optimization.memory import bfloat16
+    from components.optimization import loop, optimizers, precision
     from components.training import acceleration, methods
     from components.training.batches import share
     from components.training.completion import completion_loss, head_is_separable
 
-    in_bfloat16 = bfloat16(wanted.precision, model)
+    in_bfloat16 = precision.decide(wanted.precision, model, batches.step(0).tokens, threads) == "bfloat16"
     if in_bfloat16:
         acceleration.prepare(model, wanted)
     fast = head_is_separable(model, batches.step(0))

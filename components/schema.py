@@ -46,6 +46,9 @@ class Example(Record):
     created_at: datetime | None = Field(None, exclude_if=lambda value: value is None)
     """When a teacher answered. Left out of a file where there is none, as in all rows of people."""
 
+    rehearsed: bool = Field(False, exclude_if=lambda value: not value)
+    """Feedback of an earlier turn, taught again. Left out of a file where it is not so."""
+
     @model_validator(mode="after")
     def _ends_with_the_answer(self) -> Example:
         if self.messages[-1].role != "assistant":
@@ -68,6 +71,11 @@ class Example(Record):
     def of_feedback(self) -> bool:
         """Does the answer come from feedback on a served one, rather than from the task's own rows?"""
         return self.source in ("correction", "confirmed")
+
+    @property
+    def is_new(self) -> bool:
+        """Is it feedback that this turn brings?"""
+        return self.of_feedback and not self.rehearsed
 
     @property
     def question(self) -> str:

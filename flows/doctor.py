@@ -16,6 +16,7 @@ from typing import Literal
 from rich.console import Console
 
 from components import config
+from components.optimization.precision import kept
 from flows import databases, environment, stack
 
 NEEDED_GIB = 3.0
@@ -49,6 +50,7 @@ def check_all(start: Path) -> list[Finding]:
         ("gate", gate),
         ("ports", ports),
         ("GPU", gpu),
+        ("precision", precision),
         ("model hub", hub),
     ]
     found = []
@@ -216,6 +218,23 @@ def gpu(root: Path) -> Finding:
         if done.returncode == 0 and done.stdout.strip():
             return Finding("GPU", "good", done.stdout.strip().splitlines()[0])
     return Finding("GPU", "note", "none found; the default task needs none")
+
+
+def precision(root: Path) -> Finding:
+    """What `train.precision: auto` was measured to take on a processor, for each model that was trained on one."""
+    wanted = config.load(root / "params.yaml").train.precision
+    if wanted != "auto":
+        return Finding("precision", "good", f"{wanted}, by train.precision")
+    answers = kept(config.places(root).home)
+    if not answers:
+        return Finding(
+            "precision", "good", "auto; nothing was measured yet (only models above 20 million parameters are)"
+        )
+    taken = ", ".join(
+        f"{answer['taken']} (float32 {answer['float32']:.0f}, bfloat16 {answer['bfloat16']:.0f} GFLOP/s)"
+        for answer in answers.values()
+    )
+    return Finding("precision", "good", f"auto, as measured: {taken}")
 
 
 def hub(root: Path) -> Finding:

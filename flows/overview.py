@@ -181,7 +181,8 @@ def reproduce(root: Path, places: Places, task: str | None, version: str, force:
     import subprocess
 
     from components import layout, registry
-    from components.models import tensor_hash
+    from components.models import read_manifest, tensor_hash
+    from components.optimization.precision import RECORDED
     from flows import workspace
 
     name = task_name(root, task)
@@ -193,9 +194,10 @@ def reproduce(root: Path, places: Places, task: str | None, version: str, force:
             "its dvc.lock and params.yaml are among its artifacts in MLflow"
         )
     typer.echo(f"{name} version {found.version}: rebuilding from commit {commit[:12]}")
+    computed_in = read_manifest(registry.local_version(found)).created_by.get("computed_in", "")
     with workspace.checked_out(root, commit, f"{name}-reproduce-{found.version}", name, places) as made:
         command = [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else [])]
-        done = subprocess.run(command, cwd=made.root, env=dict(made.env), check=False)
+        done = subprocess.run(command, cwd=made.root, env={**made.env, RECORDED: computed_in}, check=False)
         if done.returncode != 0:
             raise StageError(f"version {found.version} of {name} could not be rebuilt: the last line above says why")
         rebuilt = tensor_hash(made.root / layout.adapter(name))

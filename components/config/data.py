@@ -71,6 +71,11 @@ class TrustSettings(Section):
 class CurateSettings(Section):
     near_duplicate: float = Field(0.8, gt=0, le=1)
     regression_share: float = Field(0.25, ge=0, lt=1)
+    regression_rows: int = Field(1000, ge=1)
+    """Most locked rows of earlier turns that a turn asks again: a sample that represents every turn alike
+    (components/curation/strata.py)."""
+    heldout_rows: int = Field(500, ge=1)
+    """Most held-out pairs, and most held-out judged answers: a sample likewise. They only show what was learned."""
     rater_share: float = Field(0.5, gt=0, le=1)
     rater_free: int = Field(20, ge=0)
     """Rows of a turn that anybody may give before `rater_share` bounds them."""

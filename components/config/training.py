@@ -133,8 +133,10 @@ class TrainSettings(Section):
     patience: int | None = Field(None, ge=1)
     """Stop after so many looks on end that were no better than the best. None: train to the end."""
     replay: int = Field(800, ge=0)
+    """Old rows that a turn teaches again: feedback of earlier turns, up to half of them and every row in its turn, and
+    the task's own (components/curation/rehearsal.py)."""
     feedback_share: float = Field(0.3, ge=0, lt=1)
-    """Least share of corrections among what is taught in a turn; they are repeated to reach it."""
+    """Least share of this turn's corrections among what it teaches; they are repeated to reach it."""
     calibration_share: float = Field(0.1, ge=0, le=0.5)
     """Objective classify: of the rows, how many are not taught but used to calibrate the probabilities; 0: none."""
     preference: PreferenceSettings = PreferenceSettings()

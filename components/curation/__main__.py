@@ -21,7 +21,7 @@ from components.examples.lengths import Context
 from components.examples.preferences import ImportedPairs
 from components.examples.preferences import read as read_pairs
 from components.feedback.judges import judges_of
-from components.feedback.votes import Voted, as_fought, preferences
+from components.feedback.votes import Voted, as_fought, pair_id, preferences
 from components.schema import Dropped, Example, FeedbackRow, Preference
 
 log = logging.getLogger("curate")
@@ -58,7 +58,7 @@ def main(settings: config.Settings) -> None:
     cleaner = Cleaner(task, scrubber(settings.curate.scrub, settings.curate.phone_regions))
     context = Context(settings.model.context)
     brought = _brought(settings.task)
-    voted, told = _voted(settings)
+    voted, voted_in, told = _voted(settings)
     curated = curate(
         task,
         own,
@@ -72,6 +72,7 @@ def main(settings: config.Settings) -> None:
         brought.pairs,
         voted,
         brought.judged,
+        voted_in,
     )
     curated.report["pairs"]["not understood"] = [str(row) for row in brought.skipped]
     curated.report["pairs"]["arena"] = told
@@ -92,10 +93,16 @@ def _brought(name: str) -> ImportedPairs:
     return read_pairs(path) if path.exists() else ImportedPairs(())
 
 
-def _voted(settings: config.Settings) -> tuple[list[Preference], dict[str, Any]]:
-    """The votes of every turn as pairs, and an account; a judge's count while by these votes it may be trusted."""
+def _voted(settings: config.Settings) -> tuple[list[Preference], dict[str, int], dict[str, Any]]:
+    """The votes of every turn as pairs, each pair's turn by its id, and an account; a judge's votes count while by
+    these votes it may be trusted."""
     paths = sorted(layout.snapshots(settings.task).glob("votes-*.jsonl"))
-    fought = as_fought(row for path in paths for row in files.read_rows(path, Voted))
+    by_turn = {int(path.stem.removeprefix("votes-")): files.read_rows(path, Voted) for path in paths}
+    fought = as_fought(row for rows in by_turn.values() for row in rows)
+    turns: dict[str, int] = {}
+    for turn, rows in by_turn.items():
+        for row in rows:
+            turns.setdefault(pair_id(row.battle, row.vote), turn)
     judges = judges_of(fought, settings.arena)
     pairs = preferences(fought, [judge.judge for judge in judges if judge.trusted])
     told = {
@@ -103,7 +110,7 @@ def _voted(settings: config.Settings) -> tuple[list[Preference], dict[str, Any]]
         "pairs": len(pairs),
         "judges": {judge.judge: judge.why for judge in judges},
     }
-    return pairs, told
+    return pairs, turns, told
 
 
 def _skipped(path: Path) -> dict[str, int]:

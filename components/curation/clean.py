@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from components.curation.normalise import normalise
@@ -11,13 +12,18 @@ from components.curation.scrub import Scrubber, summary
 from components.schema import Dropped, Example, FeedbackRow, Message
 from components.task import Task
 
+REMEMBERED = 65_536
+"""Texts and answers whose cleaned form is remembered."""
+
 
 class Cleaner:
     """Rows in the form in which they are compared and taught."""
 
     def __init__(self, task: Task, scrub: Scrubber) -> None:
         self._task = task
-        self._scrub = scrub
+        # Every turn looks at the answers of all turns before it, and pairs repeat their rows' texts.
+        self._form = lru_cache(REMEMBERED)(self._canonical)
+        self._cleaned = lru_cache(REMEMBERED)(lambda text: scrub(normalise(text)))
 
     def example(self, row: Example) -> tuple[Example, list[Dropped]]:
         """The cleaned row, and a record of each step that changed it."""
@@ -59,6 +65,9 @@ class Cleaner:
 
     def canonical(self, answer: str) -> str | None:
         """An answer as it is taught, or None where it is no valid answer of the task."""
+        return self._form(answer)
+
+    def _canonical(self, answer: str) -> str | None:
         if not answer.strip() or self._task.parse(answer) is None:
             return None
         if self._task.answer == "json":
@@ -72,8 +81,9 @@ class Cleaner:
         return message if content == message.content else message.model_copy(update={"content": content})
 
     def _text(self, text: str, found: Counter[str]) -> str:
-        cleaned, hits = self._scrub(normalise(text))
-        found.update(hits)
+        cleaned, hits = self._cleaned(text)
+        if hits:
+            found.update(hits)
         return cleaned
 
     def _answer(self, answer: str, found: Counter[str]) -> str:

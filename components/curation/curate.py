@@ -2,18 +2,21 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked. Pairs, of corrections and brought ones: see `pairs`. Answers
-that were judged one by one, by thumbs and brought ones: see `judged`.
+turns, rater cap, taught or locked, and of earlier turns a sample of either. Pairs, of corrections
+and brought ones: see `pairs`. Answers that were judged one by one, by thumbs and brought ones: see
+`judged`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from components.config import CurateSettings
+from components.curation import bounded
 from components.curation.cap import capped
 from components.curation.clean import Cleaner
 from components.curation.duplicates import without_duplicates
@@ -21,10 +24,11 @@ from components.curation.judged import weigh
 from components.curation.ledger import Ledger
 from components.curation.near import NearIndex, asked, question, question_key
 from components.curation.pairs import TORN, pair_up, sources
-from components.curation.replay import held_back, sample
+from components.curation.replay import held_back
 from components.curation.settled import Body, Settled
 from components.curation.sides import Sides
 from components.curation.sources import taught_by
+from components.curation.strata import sampled
 from components.feedback.suspicion import suspicions, suspicious_dislikes
 from components.feedback.triage import drop, quarantine, triage
 from components.schema import Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
@@ -70,13 +74,15 @@ def curate(
     brought: Sequence[Preference] = (),
     voted: Sequence[Preference] = (),
     judged: Sequence[Judged] = (),
+    voted_in: Mapping[str, int] | None = None,
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
-    events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
+    events of each turn in order, `replayed` how many old rows a turn teaches again, `excess`
     why a conversation is too long for the model, `brought` the pairs that came with the task,
-    `voted` those of the arena's votes, and `judged` the judged answers that came with the task.
+    `voted` those of the arena's votes, `judged` the judged answers that came with the task, and
+    `voted_in` the turn of each pair that a vote made, by its id.
 
     Raises:
         StageError: the counts do not add up.
@@ -106,7 +112,11 @@ def curate(
     rows = _apart(rows, locked, "decontaminate", "a near-duplicate of {}", near, own_ledger)
     taught = {"taught feedback": [row.text for row in feedback.taught]}
     rows = _apart(rows, taught, "superseded", "a near-duplicate of {}, which is newer", near, own_ledger)
-    again = sample(rows, replayed, seed) if snapshots else rows
+    last = new = len(snapshots)  # feedback of turn `new` and later ones is new
+    earlier = {row.row.event_id: row.turn for row in feedback.taught if row.turn < new}
+    chosen = bounded.again(earlier, rows, new, replayed, seed)
+    again = [row for row in rows if row.id in chosen] if snapshots else rows
+    lessons = [row for row in feedback.taught if row.turn >= new or row.row.event_id in chosen]
     own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
 
     corrected = [_preference(row) for row in (*feedback.taught, *feedback.locked) if row.corrects]
@@ -130,32 +140,38 @@ def curate(
         settings,
     )
 
-    last = len(snapshots)
+    fixed, most = [row for row in feedback.locked if row.turn < new], settings.regression_rows
+    asked_again = sampled({row.row.event_id: row.turn for row in fixed}, most, seed, "regression")
+    turns, shown = bounded.turns_of(snapshots, voted_in or {}), settings.heldout_rows
     ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
     result = Curated(
-        train=[*(_example(row, task) for row in feedback.taught), *again],
+        train=[*(_example(row, task, rehearsed=row.turn < new) for row in lessons), *again],
         replay=replay,
-        target=[_example(row, task) for row in feedback.locked if row.turn == last],
-        regression=[_example(row, task) for row in feedback.locked if row.turn < last],
-        preferences=paired.taught,
-        preferences_heldout=paired.heldout,
-        judged=weighed.taught,
-        judged_heldout=weighed.heldout,
+        target=[_example(row, task) for row in feedback.locked if row.turn >= new],
+        regression=[_example(row, task) for row in fixed if row.row.event_id in asked_again],
+        preferences=bounded.taught(paired.taught, turns, new, replayed, seed, paired.ledger, "preferences"),
+        preferences_heldout=bounded.tested(paired.heldout, turns, shown, seed, paired.ledger, "preferences_heldout"),
+        judged=bounded.taught(weighed.taught, turns, new, replayed, seed, weighed.ledger, "judged"),
+        judged_heldout=bounded.tested(weighed.heldout, turns, shown, seed, weighed.ledger, "judged_heldout"),
         review=feedback.review,
         dropped=[row for ledger in ledgers for row in (*ledger.changed, *ledger.removed)],
     )
     feedback.ledger.end(
-        train=len(feedback.taught),
+        train=len(lessons),
+        train_not_sampled=len(feedback.taught) - len(lessons),
         target=len(result.target),
         regression=len(result.regression),
+        regression_not_sampled=len(fixed) - len(result.regression),
         review=len(result.review),
     )
     result.report = {
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
-        "pairs": paired.ledger.report() | {"sources": sources(paired.taught)},
-        "judged": weighed.ledger.report() | {"sources": sources(weighed.taught)},
+        "pairs": paired.ledger.report() | {"sources": sources(result.preferences)},
+        "judged": weighed.ledger.report() | {"sources": sources(result.judged)},
         "taught": taught_by(result.train),
+        "rehearsed": _by_turn(row for row in lessons if row.turn < new),
+        "asked again": _by_turn(row for row in fixed if row.row.event_id in asked_again),
         "files": {name: len(getattr(result, name)) for name in FILES},
     }
     return result
@@ -270,7 +286,12 @@ def _apart(
     return kept
 
 
-def _example(row: Settled, task: Task) -> Example:
+def _by_turn(rows: Iterable[Settled]) -> dict[str, int]:
+    """How many rows each turn gives, for curation.json."""
+    return {str(turn): count for turn, count in sorted(Counter(row.turn for row in rows).items())}
+
+
+def _example(row: Settled, task: Task, rehearsed: bool = False) -> Example:
     """A settled answer as a row to learn or to be tested on; its id is the event's."""
     return Example(
         id=row.row.event_id,
@@ -278,6 +299,7 @@ def _example(row: Settled, task: Task) -> Example:
         source="correction" if row.corrects else "confirmed",
         group=row.answer if task.answer == "label" else None,
         rater=row.row.rater,
+        rehearsed=rehearsed,
     )
 
 

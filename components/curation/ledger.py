@@ -37,6 +37,11 @@ class Ledger:
         for name, count in files.items():
             self._ends[name] = self._ends.get(name, 0) + count
 
+    def move(self, end: str, other: str, rows: int) -> None:
+        """Note that so many of the rows that arrived in one file stay out of it after all."""
+        if rows:
+            self.end(**{end: -rows, other: rows})
+
     def _step(self, name: str) -> dict[str, int]:
         return self._steps.setdefault(name, {"changed": 0, "dropped": 0, "quarantined": 0})
 

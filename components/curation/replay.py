@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from components.curation.near import NearIndex, question, question_key
 from components.feedback.draw import fraction
-from components.schema import Example
+from components.schema import Example, Judged, Preference
+
+Row = TypeVar("Row", Example, Preference, Judged)
 
 MOST = 0.2
 """No more than this share of the rows is held back, so that a small task still has rows to teach."""
@@ -46,7 +49,7 @@ def held_back(rows: Sequence[Example], count: int, near: float, seed: int) -> se
     return chosen
 
 
-def sample(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+def sample(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     """`count` rows by a seeded hash, in their own order; a larger count keeps the smaller one's rows."""
     drawn = {row.id for row in sorted(rows, key=lambda row: fraction(seed, "sample", row.id))[:count]}
     return [row for row in rows if row.id in drawn]

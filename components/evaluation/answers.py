@@ -18,6 +18,8 @@ from components.models import read_base
 
 MODELS = 12
 """So many models' answers are kept; those not used for longest go."""
+PROMPTS = 20_000
+"""Of one model, so many answers are kept: of a champion that serves for many turns, those of earlier turns' rows go."""
 
 
 class Answers:
@@ -32,14 +34,21 @@ class Answers:
             self.known: dict[str, str] = json.loads(self.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             self.known = {}
+        self._used: set[str] = set()
 
     def of(self, prompt: Sequence[int]) -> str | None:
         """The answer to a prompt given as token ids, or None if it was never asked."""
-        return self.known.get(_key(prompt))
+        key = _key(prompt)
+        self._used.add(key)
+        return self.known.get(key)
 
     def keep(self, prompts: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
-        """Add answers, and forget the models that were not asked for longest."""
-        self.known |= {_key(prompt): text for prompt, text in zip(prompts, texts, strict=True)}
+        """Add answers; forget models not asked for longest and, where they are too many, answers not looked up here."""
+        new = {_key(prompt): text for prompt, text in zip(prompts, texts, strict=True)}
+        self.known |= new
+        self._used.update(new)
+        if len(self.known) > PROMPTS:
+            self.known = {key: text for key, text in self.known.items() if key in self._used}
         write_json(self.file, self.known)
         oldest_first = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
         for file in oldest_first[:-MODELS]:

@@ -31,6 +31,7 @@ def asked(messages: Iterable[Message]) -> str:
     return "\n".join(m.content for m in messages if m.role != "system")
 
 
+@lru_cache(maxsize=65_536)
 def question_key(text: str) -> str:
     """Equal for texts that differ only in case, punctuation and spaces."""
     return " ".join(words(text)) or " ".join(text.split())

@@ -128,6 +128,8 @@ def _disreputable(
     canonical: Canonical,
     key: Key,
 ) -> dict[str, str]:
+    if not rows:
+        return {}
     known = reputations(every, canonical, key, trusted)
     bad = {rater: r for rater, r in known.items() if r.surely_at_most < settings.min_reputation}
     return {

@@ -92,11 +92,16 @@ def preferences(fought: Sequence[Fought], judges: Sequence[str] = ()) -> list[Pr
     return found
 
 
+def pair_id(of: Battle, vote: Vote) -> str:
+    """The id of the pair that a vote makes: one person's votes on one battle make one pair."""
+    return content_id("preference", of.id, vote.voter)
+
+
 def _preference(of: Battle, vote: Vote) -> Preference:
     a, b = (of.version_a, of.answer_a), (of.version_b, of.answer_b)
     chosen, rejected = (a, b) if vote.vote == "a" else (b, a)
     return Preference(
-        id=content_id("preference", of.id, vote.voter),
+        id=pair_id(of, vote),
         prompt=of.messages,
         chosen=chosen[1],
         rejected=rejected[1],

@@ -176,6 +176,15 @@ def agree(value: int) -> bool:
     return bool((told == value).all())
 
 
+def of_first(value: float) -> float:
+    """What the first process has, a number that float32 holds."""
+    import torch
+
+    numbers = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float32)
+    sum_up([numbers])
+    return numbers.item()
+
+
 @contextmanager
 def forked(processes: int, room: int) -> Iterator[None]:
     """`processes` processes run the body, all alike; only the first comes out of it.

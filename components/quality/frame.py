@@ -74,7 +74,7 @@ def frame(
                 "overlap": next(overlaps),
                 "other_language": float(foreign is not None),
                 "label_share": labels[row.answer] / len(rows) if labels else None,
-                "feedback": float(row.of_feedback),
+                "feedback": float(row.is_new),
             }
         for column in FAULTS:
             if record.get(column):

@@ -197,7 +197,7 @@ def _set_rules(settings: QualitySettings, has_labels: bool) -> dict[str, Any]:
         "feedback share": gxe.ExpectColumnMeanToBeBetween(
             column="feedback",
             max_value=settings.max_feedback_share,
-            description=f"at most {settings.max_feedback_share:.0%} of the rows are feedback",
+            description=f"at most {settings.max_feedback_share:.0%} of the rows are this turn's feedback",
         ),
     }
     if settings.languages:

@@ -19,9 +19,8 @@ def main(settings: config.Settings) -> None:
 
 def teach(settings: config.Settings) -> None:
     """The whole stage; each process of a launched training does it up to the end of the loop."""
-    from components.optimization import launched, loop, optimizers, replicas
+    from components.optimization import launched, loop, optimizers, precision, replicas
     from components.optimization.checkpoints import Checkpoints, digest_of
-    from components.optimization.memory import bfloat16
     from components.training import acceleration, adapters, methods, objectives
     from components.training.lesson import Given, Session
     from components.training.tracking import NoRun, Run
@@ -33,10 +32,13 @@ def teach(settings: config.Settings) -> None:
     objective = objectives.find(wanted.objective)
     inputs = objective.inputs(settings)
     base = read_base(layout.BASE)
-    device = loop.prepare(settings.seed, max(1, settings.threads // launched.beside()), wanted.deterministic)
+    threads = max(1, settings.threads // launched.beside())
+    device = loop.prepare(settings.seed, threads, wanted.deterministic)
     tokenizer = load_tokenizer(layout.BASE)
     model = objective.model(settings).to(device)
-    in_bfloat16 = bfloat16(wanted.precision, model)
+    rows = min(wanted.batch_size, wanted.micro_batch_size or wanted.batch_size)
+    computed_in = precision.decide(wanted.precision, model, rows * settings.model.context, threads)
+    in_bfloat16 = computed_in == "bfloat16"
     if in_bfloat16:
         acceleration.prepare(model, wanted)
     has_champion = (layout.CHAMPION / "manifest.json").exists()
@@ -51,7 +53,7 @@ def teach(settings: config.Settings) -> None:
         )
     lr = lesson.lr or methods.learning_rate(wanted, model)
     parameters = settings.model_dump(mode="json", include={"task", "seed", "threads", "train", "model", "turn"})
-    parameters |= lesson.made_with
+    parameters |= {"computed_in": computed_in, **lesson.made_with}
     checkpoints = Checkpoints(
         digest_of(
             stage="train",

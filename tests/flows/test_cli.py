@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -88,3 +89,14 @@ def test_the_doctor_names_a_wrong_parameter_and_fails(project: Path) -> None:
     assert findings["params.yaml"].state == "bad"
     assert "train.lr = -1" in findings["params.yaml"].found
     assert doctor.print_findings(list(findings.values())) == 1
+
+
+def test_the_doctor_shows_what_precision_auto_was_measured_to_take(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SAQIA_HOME", str(tmp_path / "home"))
+    assert "nothing was measured yet" in doctor.precision(project).found
+    (tmp_path / "home").mkdir()
+    answer = {"float32": 300.2, "bfloat16": 150.0, "taken": "float32"}
+    (tmp_path / "home" / "precision.json").write_text(json.dumps({"a processor": answer, "damaged": {}}))
+    assert doctor.precision(project).found == "auto, as measured: float32 (float32 300, bfloat16 150 GFLOP/s)"

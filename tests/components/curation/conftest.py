@@ -67,6 +67,7 @@ def project(tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPa
         train: list[Example],
         test: list[Example] | None = None,
         snapshots: list[list[FeedbackRow]] | None = None,
+        replay: int = 5,
         **curate: Any,
     ) -> config.Settings:
         files.write_rows(layout.examples("mail") / "train.jsonl", train)
@@ -75,7 +76,7 @@ def project(tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPa
         with files.replacing_folder(layout.snapshots("mail")) as into:
             for number, rows in enumerate(snapshots or [], 1):
                 files.write_rows(into / f"{number:04}.jsonl", rows)
-        values = {"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": 5}}
+        values = {"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": replay}}
         return config.parse({**values, "model": {"context": 512}})
 
     return write

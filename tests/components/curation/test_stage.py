@@ -75,10 +75,10 @@ def test_a_turn_teaches_feedback_beside_a_sample_of_old_rows(project: Write) -> 
 def test_last_turns_locked_rows_are_the_target_and_earlier_ones_the_regression_set(project: Write) -> None:
     first = [correction(sentence(n)) for n in range(100, 140)]
     second = [correction(sentence(n)) for n in range(200, 240)]
-    settings = project(own(20), snapshots=[first])
+    settings = project(own(20), snapshots=[first], replay=100)
     main(settings)
     locked_before, taught_before = {r.id for r in read("target")}, {r.id for r in read("train") if r.source != "task"}
-    settings = project(own(20), snapshots=[first, second])
+    settings = project(own(20), snapshots=[first, second], replay=100)
     main(settings)
     assert {row.id for row in read("regression")} == locked_before
     assert {row.id for row in read("target")} <= {row.event_id for row in second}

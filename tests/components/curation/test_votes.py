@@ -49,7 +49,7 @@ def curated(settings: config.Settings, *snapshots: config.SnapshotReference) -> 
 def test_votes_become_the_pairs_of_their_turn_and_later_ones_change_nothing_in_it(
     project: Write, served: Served, said: Said
 ) -> None:
-    settings = project([example("own", sentence(1))], regression_share=0.0)
+    settings = project([example("own", sentence(1))], replay=100, regression_share=0.0)
     with Store() as store:
         for number, vote in ((10, "spam"), (11, "ham")):
             fought = battle(store, number)

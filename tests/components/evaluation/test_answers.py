@@ -52,3 +52,15 @@ def test_models_not_asked_for_longest_are_forgotten(base: Path, monkeypatch: pyt
         Answers(base, None, cut).keep([[1]], [str(cut)])
     assert len(list(Answers(base, None, 3).folder.glob("*.json"))) == 2
     assert Answers(base, None, 3).of([1]) == "3"
+
+
+def test_of_too_many_answers_those_that_nobody_asks_for_any_more_are_forgotten(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PROMPTS", 3)
+    Answers(base, None, 96).keep([[1], [2], [3]], ["one", "two", "three"])
+    later = Answers(base, None, 96)
+    assert later.of([2]) == "two"
+    later.keep([[4]], ["four"])
+    again = Answers(base, None, 96)
+    assert [again.of([prompt]) for prompt in (1, 2, 3, 4)] == [None, "two", None, "four"]

@@ -163,3 +163,24 @@ def test_the_shares_of_a_batch_are_the_batch() -> None:
     shares = [share_windows(windows, rank, 3) for rank in range(3)]
     assert sum(weight for _, weight in shares) == pytest.approx(1)
     assert sorted(torch.cat([part for part, _ in shares]).tolist()) == windows.tolist()
+
+
+def test_all_processes_get_what_the_first_one_has() -> None:
+    code = """
+        import os
+        import torch
+        from components.optimization import replicas
+
+        torch.set_num_threads(1)
+        with replicas.forked(3, 4):
+            os.write(1, b"%r " % replicas.of_first(replicas.rank() + 7.0))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout.split() == ["7.0"] * 3

@@ -144,6 +144,15 @@ def test_a_bad_set_is_caught(project: Write, rows: list[Example | str], limits: 
     assert list(failed()) == [rule]
 
 
+def test_feedback_of_earlier_turns_does_not_count_in_the_share_of_feedback(project: Write) -> None:
+    labels = ["ham" if n % 2 else "spam" for n in range(12)]
+    rows = [
+        example(f"r{n}", sentence(n), label, source="correction", rehearsed=n > 2) for n, label in enumerate(labels)
+    ]
+    main(project(rows))
+    assert [rule["observed"] for rule in result()["rules"] if rule["rule"] == "feedback share"] == [0.25]
+
+
 def test_json_answers_must_satisfy_the_tasks_schema(project: Write) -> None:
     rows = [example(f"r{n}", sentence(n), json.dumps({"word": "x", "count": n})) for n in range(8)]
     main(project([*rows], answer="json"))

@@ -25,6 +25,14 @@ def test_corrections_are_repeated_as_often_as_their_share_takes_and_old_rows_nev
     assert {count for (_, source), count in counts.items() if source == "correction"} == {times}
 
 
+def test_rehearsed_corrections_are_seen_once_and_count_as_old() -> None:
+    earlier = [row.model_copy(update={"source": "correction", "rehearsed": True}) for row in rows(2000, 45)]
+    examples = [*_with_corrections(45, 10), *earlier]
+    counts = Counter(example.id for example in mixed(examples, 0.3))
+    assert {counts[example.id] for example in examples if example.is_new} == {4}
+    assert {counts[example.id] for example in examples if not example.is_new} == {1}
+
+
 def test_without_feedback_or_without_old_rows_nothing_changes() -> None:
     for examples in (rows(), [row.model_copy(update={"source": "correction"}) for row in rows()]):
         assert mixed(examples, 0.3) == examples

@@ -45,6 +45,7 @@ def test_a_version_holds_adapter_tokenizer_template_golden_prompts_and_manifest(
     assert manifest.chat_template_sha256 == sha256_of(VERSION / "chat_template.jinja")
     assert manifest.system == "Name it."
     assert manifest.created_by["train"]["steps"] == 10
+    assert manifest.created_by["computed_in"] == "float32"
     metrics = json.loads((layout.training("toy") / "metrics.json").read_text())
     assert metrics["steps"] == 10
     assert metrics["tokens_per_second"] > 0
