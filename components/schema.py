@@ -217,6 +217,18 @@ class Comparison(Record):
     """Bounds of the paired bootstrap interval of the gain."""
 
 
+class Need(Record):
+    """What would change a refusal: any one of a verdict's needs is worth another look."""
+
+    kind: Literal["corrections", "guard_rows", "look", "none"]
+    """corrections: more corrections of this kind of question; guard_rows: more held-out rows of the task's own;
+    look: a person's look at some cases; none: nothing that anybody could bring."""
+    count: int = 0
+    """So many more."""
+    ids: tuple[str, ...] = ()
+    """The cases of `look`: ids of events or examples."""
+
+
 class Verdict(Record):
     """May the candidate replace the champion? With every number the answer rests on."""
 
@@ -230,3 +242,5 @@ class Verdict(Record):
     delta: float
     simulated_feedback: bool = False
     """True where a simulated person wrote the corrections (the demo)."""
+    needs: tuple[Need, ...] = ()
+    """Of a refusal: what would change it."""

@@ -72,6 +72,7 @@ def main(settings: config.Settings) -> None:
         brought.pairs,
         voted,
         brought.judged,
+        settings.turn.unserved,
     )
     curated.report["pairs"]["not understood"] = [str(row) for row in brought.skipped]
     curated.report["pairs"]["arena"] = told

@@ -70,13 +70,15 @@ def curate(
     brought: Sequence[Preference] = (),
     voted: Sequence[Preference] = (),
     judged: Sequence[Judged] = (),
+    unserved: int = 1,
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
     `own` are the rows of train.jsonl, `evaluation` every evaluation set, `snapshots` the
     events of each turn in order, `replayed` how many own rows a turn teaches again, `excess`
     why a conversation is too long for the model, `brought` the pairs that came with the task,
-    `voted` those of the arena's votes, and `judged` the judged answers that came with the task.
+    `voted` those of the arena's votes, `judged` the judged answers that came with the task, and
+    `unserved` of how many of the last snapshots the champion was taught nothing.
 
     Raises:
         StageError: the counts do not add up.
@@ -131,12 +133,13 @@ def curate(
     )
 
     last = len(snapshots)
+    first_unserved = last - unserved + 1
     ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
     result = Curated(
         train=[*(_example(row, task) for row in feedback.taught), *again],
         replay=replay,
-        target=[_example(row, task) for row in feedback.locked if row.turn == last],
-        regression=[_example(row, task) for row in feedback.locked if row.turn < last],
+        target=[_example(row, task) for row in feedback.locked if row.turn >= first_unserved],
+        regression=[_example(row, task) for row in feedback.locked if row.turn < first_unserved],
         preferences=paired.taught,
         preferences_heldout=paired.heldout,
         judged=weighed.taught,
