@@ -121,7 +121,7 @@ def _open(store: Store, name: str, root: Path) -> Turn | str:
     behind = unserved_now.waiting(store, name)
     limit = config.load(root / "params.yaml").improve.corrections
     refused, needs = unserved_now.fulfilled(store, name, root, waiting["correction"], limit)
-    if not any(item.turn == refused for item in behind):
+    if refused is not None and all(item.turn.id != refused.id for item in behind):
         refused, needs = None, ()
     if waiting["correction"] or (needs and any(waiting.values())):
         turn = store.open_turn(name)
@@ -133,9 +133,7 @@ def _open(store: Store, name: str, root: Path) -> Turn | str:
     if not any(waiting.values()):
         return f"no new feedback on {name}: nothing done{still}"
     counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
-    return (
-        f"no new corrections on {name} ({counts} waiting): a turn begins with them, since they can show a gain{still}"
-    )
+    return f"no new corrections on {name} ({counts} waiting): a turn begins with them, for they can show a gain{still}"
 
 
 def _version_of(store: Store, turn: Turn) -> Version | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from components import asking, config, files
 from components.feedback import evidence, unserved
 from components.feedback.store import Store
+from components.schema import Need
 from components.stage import EXPECTED
 from flows import environment
 from flows import evidence as evidence_now
@@ -116,9 +117,9 @@ class Refusals:
         if refused is None:
             return None
         # A refusal is told from a later one of the same turn by when it was closed.
-        new = {(refused.id, refused.closed_at, need): need for need in needs}
-        speaking: set[object] = set(new) - self._started
-        if not speaking or not any(item.turn == refused for item in unserved_now.waiting(store, task)):
+        new: dict[object, Need] = {(refused.id, refused.closed_at, need): need for need in needs}
+        speaking = set(new) - self._started
+        if not speaking or not any(item.turn.id == refused.id for item in unserved_now.waiting(store, task)):
             return None
         self._speaking[task] = speaking
         return unserved.what_came(refused, [need for mark, need in new.items() if mark in speaking])
