@@ -98,9 +98,14 @@ def fulfilled(
     return tuple(need for need in turn.refusal.needs if is_fulfilled(need))
 
 
-def starts_at(turn: Turn | None, limit: int) -> int:
-    """So many corrections start the next turn: fewer than `limit` where a refused turn needs fewer."""
-    needs = turn.refusal.needs if turn is not None and turn.refusal is not None else ()
+def starts_at(waiting: Sequence[Unserved], limit: int) -> int:
+    """So many corrections start the next turn: fewer than `limit` where the last turn, which was refused, needs fewer.
+
+    Args:
+        waiting: see `unserved`.
+    """
+    refusal = waiting[-1].turn.refusal if waiting else None
+    needs = refusal.needs if refusal is not None else ()
     return min([limit, *(max(need.count, 1) for need in needs if need.kind == "corrections")])
 
 

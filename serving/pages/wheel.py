@@ -17,7 +17,9 @@ import gradio as gr
 
 from components import asking, config
 from components.asking import Asked
+from components.feedback import unserved
 from components.feedback.store import StoreError, Turn
+from components.feedback.unserved import Unserved
 from components.registry import Version
 from components.schema import Comparison
 from components.sentences import say
@@ -80,15 +82,17 @@ def shown(site: Site, request: gr.Request) -> tuple[Any, ...]:
     task = runtime.task.name
     try:
         waiting, turns = runtime.store.waiting(task), runtime.store.turns(task)
+        versions = {version.version: version for version in runtime.catalog.versions()}
+        behind = unserved_turns(site, versions)
     except StoreError as error:
         return problem(str(error)), gr.update(interactive=False), "", ""
-    versions = {version.version: version for version in runtime.catalog.versions()}
     links = Links(site, request)
     asked = asking.latest(config.places().home, task)
     now = datetime.now(UTC)
     return (
         f'<div class="cards">{champion_card(site, versions, links)}{next_card(site, versions, links)}'
-        f'{waiting_card(site, waiting)}</div><div class="cards below">{evidence.cards(site)}</div>',
+        f"{waiting_card(site, waiting, behind)}</div>"
+        f'<div class="cards below">{evidence.cards(site, champion_of(versions), behind)}</div>',
         gr.update(interactive=may_start(asked, turns) and person(request).may("admin")),
         told(words, asked, turns, now),
         turns_html(site, turns, versions, links),
@@ -173,17 +177,48 @@ def next_card(site: Site, versions: dict[str, Version], links: Links) -> str:
     return card(words.candidate, body + links.of(candidate))
 
 
-def waiting_card(site: Site, waiting: dict[str, int]) -> str:
-    """Feedback since the last turn, and how much of it starts one."""
+def champion_of(versions: dict[str, Version]) -> str | None:
+    """The champion's number, by the registry."""
+    return next((number for number, version in versions.items() if "champion" in version.aliases), None)
+
+
+def unserved_turns(site: Site, versions: dict[str, Version]) -> list[Unserved]:
+    """The turns of which nothing serves."""
+    serving = [v.lineage.snapshots for v in versions.values() if {"champion", "canary"} & set(v.aliases)]
+    return unserved.unserved(site.runtime.store, site.runtime.task.name, *serving) if serving else []
+
+
+def unserved_html(site: Site, waiting: list[Unserved]) -> str:
+    """What earlier turns had and no served version has learned, and what would change that."""
+    if not waiting:
+        return ""
+    words, refusal = site.words.wheel, waiting[-1].turn.refusal
+    total = words.unserved.format(count=sum(item.corrections for item in waiting))
+    turns = [
+        words.unserved_turn.format(
+            count=item.corrections, turn=item.turn.number, outcome=words.decisions.get(item.outcome, item.outcome)
+        )
+        for item in waiting
+    ]
+    needs = said(site.words, unserved.would_change(refusal.needs if refusal is not None else ()))
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in turns)
+    return (
+        f'<p class="warn">{html.escape(total)}</p><ul>{lines}</ul><p class="note" dir="auto">{html.escape(needs)}</p>'
+    )
+
+
+def waiting_card(site: Site, waiting: dict[str, int], behind: list[Unserved]) -> str:
+    """Feedback since the last turn, how much of it starts one, and what of earlier turns still waits."""
     words = site.words.wheel
-    limit, count = site.runtime.settings.improve.corrections, waiting["correction"]
+    limit, count = unserved.starts_at(behind, site.runtime.settings.improve.corrections), waiting["correction"]
     line = words.corrections.format(count=count, limit=limit)
     others = words.others.format(up=waiting["thumb_up"], down=waiting["thumb_down"], comments=waiting["comment"])
     return card(
         words.waiting,
         f'<p class="big">{html.escape(line)}</p>'
         f'<progress max="{limit}" value="{min(count, limit)}" aria-label="{html.escape(line)}"></progress>'
-        f'<p>{html.escape(others)}</p><p class="note">{html.escape(words.starts_at.format(limit=limit))}</p>',
+        f'<p>{html.escape(others)}</p><p class="note">{html.escape(words.starts_at.format(limit=limit))}</p>'
+        f"{unserved_html(site, behind)}",
     )
 
 
@@ -244,8 +279,8 @@ def turns_html(site: Site, turns: list[Turn], versions: dict[str, Version], link
 def turn_html(site: Site, turn: Turn, versions: dict[str, Version], links: Links) -> str:
     """One turn: how it ended, with which version, what that changed and why."""
     words = site.words.wheel
-    what = turn.decision or turn.state
-    version = versions.get(turn.version or "")
+    what = turn.outcome
+    version = versions.get(turn.version or "") if turn.state == "closed" else None
     number = site.words.frame.version.format(version=turn.version) if turn.version else ""
     parts = [
         f'<header><h3>{html.escape(words.turn.format(number=turn.number))}</h3><span class="badge {html.escape(what)}">'
