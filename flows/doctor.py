@@ -46,6 +46,7 @@ def check_all(start: Path) -> list[Finding]:
         ("git", git),
         ("DVC cache", dvc_cache),
         ("databases", state),
+        ("feedback", feedback),
         ("ports", ports),
         ("GPU", gpu),
         ("model hub", hub),
@@ -165,6 +166,24 @@ def state(root: Path) -> Finding:
         what, _, remedy = found.partition("; it is left as it is: ")
         return Finding("databases", "bad", what.removeprefix("its database "), remedy)
     return Finding("databases", "good", "whole, as far as they are SQLite files")
+
+
+def feedback(root: Path) -> Finding:
+    """Whether corrections of refused turns wait, and for what. The registry is asked only after a refusal."""
+    from components.feedback import unserved
+    from components.feedback.store import Store
+    from flows import unserved as unserved_now
+
+    places = config.places(root)
+    name = config.load(root / "params.yaml").task
+    if (places.database_url or "").startswith("sqlite:") and not Path(str(places.database_url)[10:]).exists():
+        return Finding("feedback", "good", "none yet")
+    with Store(places.database_url) as store:
+        behind = unserved_now.waiting(store, name) if unserved.refused(store, name) else []
+        new = store.waiting(name)["correction"]
+    if behind:
+        return Finding("feedback", "note", unserved.in_words(behind), "saqia status; docs/how-to/feedback.md")
+    return Finding("feedback", "good", f"{new} corrections wait for the next turn of {name}")
 
 
 def ports(root: Path) -> Finding:

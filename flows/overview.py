@@ -80,7 +80,8 @@ def show(root: Path, places: Places, task: str | None) -> None:
         behind = unserved_now.waiting(store, name)
         limit = unserved.starts_at(behind, settings.improve.corrections)
         new = "new since the last turn" if behind else "waiting"
-        console.print(f"  feedback    {counts or 'none'} {new} (a turn starts at {limit} corrections)")
+        line = f"  feedback    {counts or 'none'} {new} (a turn starts at {limit} corrections)"
+        console.print(line, markup=False, soft_wrap=True)
         if behind:
             console.print(f"              {unserved.in_words(behind)}", markup=False, soft_wrap=True)
         for line in evidence.lines(places, name, settings, champion.version if champion else None, behind):

@@ -10,6 +10,7 @@ import asyncio
 import html
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -18,12 +19,13 @@ import gradio as gr
 from components import asking, config
 from components.asking import Asked
 from components.feedback import unserved
+from components.feedback.refusals import own_rows
 from components.feedback.store import StoreError, Turn
 from components.feedback.unserved import Unserved
 from components.registry import Version
 from components.schema import Comparison
 from components.sentences import say
-from components.stage import StageError
+from components.stage import EXPECTED
 from serving.access.binding import is_loopback
 from serving.pages import evidence, reports
 from serving.pages.person import allowed, person
@@ -66,7 +68,7 @@ def build(site: Site) -> None:
             if why := await asyncio.to_thread(not_now, site):
                 return problem(why), *nothing
             await asyncio.to_thread(asking.ask, config.places().home, site.runtime.task.name, asker.name)
-        except StageError as error:
+        except EXPECTED as error:
             return problem(str(error)), *nothing
         return "", *await look(request)
 
@@ -237,10 +239,18 @@ def may_start(asked: Asked | None, turns: list[Turn]) -> bool:
 
 def not_now(site: Site) -> str | None:
     """Why a turn would do nothing."""
-    task, store = site.runtime.task.name, site.runtime.store
-    if any(turn.state == "open" for turn in store.turns(task)) or store.waiting(task)["correction"]:
+    task, store, limit = site.runtime.task.name, site.runtime.store, site.runtime.settings.improve.corrections
+    corrections = store.waiting(task)["correction"]
+    if corrections or any(turn.state == "open" for turn in store.turns(task)):
         return None
-    return site.words.wheel.nothing_to_learn
+    behind = unserved_turns(site, {version.version: version for version in site.runtime.catalog.versions()})
+    refused = unserved.refused(store, task)
+    if refused is None or all(item.turn.id != refused.id for item in behind):
+        return site.words.wheel.nothing_to_learn
+    if unserved.fulfilled(store, refused, lambda: own_rows(Path(), task), corrections, limit):
+        return None
+    needs = unserved.would_change(refused.refusal.needs if refused.refusal is not None else ())
+    return f"{site.words.wheel.nothing_to_learn} {said(site.words, needs)}"
 
 
 def told(words: Wheel, asked: Asked | None, turns: list[Turn], now: datetime) -> str:
@@ -280,8 +290,9 @@ def turn_html(site: Site, turn: Turn, versions: dict[str, Version], links: Links
     """One turn: how it ended, with which version, what that changed and why."""
     words = site.words.wheel
     what = turn.outcome
-    version = versions.get(turn.version or "") if turn.state == "closed" else None
-    number = site.words.frame.version.format(version=turn.version) if turn.version else ""
+    made = turn.version if turn.state == "closed" else None
+    version = versions.get(made or "")
+    number = site.words.frame.version.format(version=made) if made else ""
     parts = [
         f'<header><h3>{html.escape(words.turn.format(number=turn.number))}</h3><span class="badge {html.escape(what)}">'
         f"{html.escape(words.decisions.get(what, what))}</span><span>{html.escape(number)}</span>"
