@@ -13,8 +13,9 @@ from components.feedback import unserved
 from components.feedback.refusals import Refusal, own_rows
 from components.feedback.store import Store, Turn
 from components.schema import Feedback, Need, Verdict
+from components.stage import StageError
 from flows import doctor, overview
-from flows.improve import _decide, _open, _stopped
+from flows.improve import _decide, _open, _stopped, _turn
 from flows.results import Result
 from flows.workspace import Workspace
 from tests.flows.test_entry import correct
@@ -164,6 +165,28 @@ def test_a_refused_version_that_a_person_promoted_waits_for_nothing(
     serve(monkeypatch, turn.snapshot)
     add_rows(installed, 2)
     assert _open(store, "intake", installed) == "no new feedback on intake: nothing done"
+
+
+@pytest.mark.parametrize(("learned", "expected"), [(0, 3), (1, 2), (2, 1)])
+def test_a_turn_is_told_how_many_turns_the_champion_has_not_learned(
+    installed: Path, store: Store, monkeypatch: pytest.MonkeyPatch, learned: int, expected: int
+) -> None:
+    for number in range(2):
+        refused(store, installed, CORRECTIONS, corrections=range(3 * number, 3 * number + 3))
+    champion = serve(monkeypatch, *store.snapshots("intake")[:learned])
+    champion.sha256 = "0" * 64
+    correct(store, 9)
+    turns: list[dict[str, Any]] = []
+
+    def prepare(root: Path, name: str, task: str, overrides: Any, places: Any) -> None:
+        turns.append(overrides["turn"])
+        raise StageError("far enough")
+
+    monkeypatch.setattr("flows.workspace.prepare", prepare)
+    with pytest.raises(StageError, match="far enough"):
+        _turn(installed, "intake", config.places(installed), store)
+    assert [(len(turn["snapshots"]), turn["unserved"]) for turn in turns] == [(3, expected)]
+    config.TurnSettings.model_validate(turns[0])
 
 
 def test_a_gate_that_closes_on_new_rows_leaves_the_turn_refused_and_those_rows_start_nothing(
