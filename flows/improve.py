@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed
 
 from components import config, registry
 from components.feedback import unserved
-from components.feedback.refusals import Refusal, own_rows
+from components.feedback.refusals import OwnRows, Refusal, own_rows
 from components.feedback.store import Store, Turn
 from components.registry import Version
 from components.schema import Need, Verdict
@@ -78,7 +78,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
         return _end(store, turn, made_before, "canary", _tried(made_before))
     if made_before is not None and "champion" in made_before.aliases:
         return _end(store, turn, made_before, "promoted", rollout.roll_out(made_before, places))
-    snapshots = store.snapshots(name)
+    snapshots, rows = store.snapshots(name), own_rows(root, name)
     made = workspace.prepare(
         root,
         f"{name}-turn-{turn.number:04d}",
@@ -102,7 +102,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     if commit:
         workspace.keep_ref(made, f"version-{version.version}", commit)
     reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
-    state = _decide(store, turn, version, verdict, champion, places, made)
+    state = _decide(store, turn, version, verdict, champion, places, made.settings(), rows)
     artifacts.verdict(version, verdict, str(reports), state.message or "")
     workspace.remove_stopped(made)
     workspace.remove(made)
@@ -170,14 +170,18 @@ def _decide(
     verdict: Verdict,
     champion: Version,
     places: config.Places,
-    made: Workspace,
+    settings: config.Settings,
+    rows: OwnRows,
 ) -> State[Any]:
-    """Follow the verdict, with a person's approval where that is asked for."""
-    settings, reasons = made.settings(), "; ".join(verdict.reasons)
+    """Follow the verdict, with a person's approval where that is asked for.
+
+    Args:
+        rows: the task's own, as they lay in the user's tree when the turn began or was resumed.
+    """
+    reasons = "; ".join(verdict.reasons)
 
     def refused(why: str, needs: tuple[Need, ...]) -> State[Any]:
-        # The rows that it was judged on: the user's own may be others by now.
-        refusal = Refusal(needs=needs, own_rows=own_rows(made.root, turn.task, settings))
+        refusal = Refusal(needs=needs, own_rows=rows)
         message = f"{why}; version {champion.version} goes on serving, and the feedback waits"
         return _end(store, turn, version, "refused", f"{message}: {unserved.would_change(needs)}", refusal)
 

@@ -29,7 +29,7 @@ class Refusal(Record):
 
     needs: tuple[Need, ...] = ()
     own_rows: OwnRows | None = None
-    """The rows that the turn was judged on; after a retry for more rows, those that it began with."""
+    """The user's rows when the turn began or was resumed; more of them let it run again."""
 
 
 def own_rows(root: Path, task: str, settings: Settings | None = None) -> OwnRows:

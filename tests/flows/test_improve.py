@@ -71,8 +71,8 @@ def decide(store: Store, root: Path, turn: Turn, *needs: Need, decision: Any = "
     verdict = Verdict(
         decision=decision, reasons=("worse on replay",), comparisons=(), confidence=0.95, delta=0.02, needs=needs
     )
-    made = Workspace(name="turn", task="intake", root=root, project=root, commit=None)
-    return str(_decide(store, turn, version, verdict, champion, config.places(root), made).message)
+    settings, rows = config.load(root / "params.yaml"), own_rows(root, "intake")
+    return str(_decide(store, turn, version, verdict, champion, config.places(root), settings, rows).message)
 
 
 def refused(store: Store, root: Path, *needs: Need, corrections: range = range(3)) -> Turn:

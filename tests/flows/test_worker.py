@@ -152,8 +152,13 @@ def test_the_worker_asks_for_one_turn_when_what_was_needed_has_come(
     refused(store, Need(kind="corrections", count=2))
     correct(store, 1)
     stop, looks = threading.Event(), threading.Semaphore(0)
-    reason = Refusals.reason
-    monkeypatch.setattr(Refusals, "reason", lambda *given: (looks.release(), reason(*given))[1])
+    waiting = Store.waiting
+
+    def counted(store: Store, task: str) -> dict[str, int]:
+        looks.release()
+        return waiting(store, task)
+
+    monkeypatch.setattr(Store, "waiting", counted)
     places = config.Places(database_url=store.url).absolute(tmp_path)
     watcher = threading.Thread(target=watch, args=(places, tmp_path, stop), daemon=True)
     watcher.start()
