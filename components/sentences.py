@@ -70,6 +70,8 @@ SENTENCES: dict[str, str] = {
     "none_broken": "none of {fixed} regression cases that the champion answers right is broken",
     # What would change a refusal (components.feedback.unserved)
     "need_corrections": "{count} more corrections of the same kind",
+    "need_corrections_one": "one more correction of the same kind",
+    "need_guard_rows_one": "one more held-out row of the task's own",
     "need_guard_rows": "{count} more held-out rows of the task's own",
     "need_look": "a person's look at {ids}",
     "unserved_one": "{need} would let it decide",

@@ -157,7 +157,9 @@ def _in_words(need: Need) -> str:
     if need.kind == "look":
         ids = ", ".join(need.ids[:3]) + (f" (+ {len(need.ids) - 3})" if len(need.ids) > 3 else "")
         return say("need_look", ids=ids)
-    return say(f"need_{need.kind}", count=max(need.count, 1))
+    if need.count <= 1:
+        return say(f"need_{need.kind}_one")
+    return say(f"need_{need.kind}", count=need.count)
 
 
 def in_words(waiting: Sequence[Unserved]) -> str:
@@ -165,6 +167,10 @@ def in_words(waiting: Sequence[Unserved]) -> str:
     if not waiting:
         return ""
     total = sum(item.corrections for item in waiting)
-    turns = ", ".join(f"{item.corrections} of turn {item.turn.number}, {item.outcome}" for item in waiting)
-    needs = waiting[-1].turn.refusal.needs if waiting[-1].turn.refusal is not None else ()
-    return f"{total} corrections that no served version has learned wait: {turns}; {would_change(needs)}"
+    turns = ", ".join(
+        f"{item.corrections} of turn {item.turn.number}, {'which runs again' if item.turn.again else item.outcome}"
+        for item in waiting
+    )
+    last = waiting[-1].turn
+    change = "" if last.again else f"; {would_change(last.refusal.needs if last.refusal is not None else ())}"
+    return f"{total} corrections that no served version has learned wait: {turns}{change}"

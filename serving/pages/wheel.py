@@ -203,10 +203,9 @@ def unserved_html(site: Site, waiting: list[Unserved]) -> str:
         for item in waiting
     ]
     needs = said(site.words, unserved.would_change(refusal.needs if refusal is not None else ()))
+    note = "" if waiting[-1].turn.again else f'<p class="note" dir="auto">{html.escape(needs)}</p>'
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in turns)
-    return (
-        f'<p class="warn">{html.escape(total)}</p><ul>{lines}</ul><p class="note" dir="auto">{html.escape(needs)}</p>'
-    )
+    return f'<p class="warn">{html.escape(total)}</p><ul>{lines}</ul>{note}'
 
 
 def waiting_card(site: Site, waiting: dict[str, int], behind: list[Unserved]) -> str:

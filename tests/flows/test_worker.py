@@ -109,7 +109,7 @@ def test_what_a_refused_turn_needed_starts_exactly_one_turn_when_it_has_come_and
     store.close_turn(turn, "3", "refused", Refusal(needs=(Need(kind="corrections", count=1),)))
     assert reason() is None, "refused again, it waits for what is needed now"
     correct(store, 4)
-    assert reason() == "turn 2 was refused, and what it needed has come: 1 more corrections of the same kind"
+    assert reason() == "turn 2 was refused, and what it needed has come: one more correction of the same kind"
 
 
 def test_more_rows_start_the_refused_turn_once_and_a_new_worker_goes_on_with_it(store: Store, tmp_path: Path) -> None:

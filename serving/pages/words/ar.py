@@ -49,6 +49,8 @@ TOLD = {
     "breaks": "يُفسد مجددًا {count} من {fixed} حالة مُصلحة: {ids}",
     "none_broken": "لم تفسد أي حالة من {fixed} حالة يجيب عنها البطل صوابًا",
     "need_corrections": "{count} تصحيحًا آخر من النوع نفسه",
+    "need_corrections_one": "تصحيحٌ آخر من النوع نفسه",
+    "need_guard_rows_one": "صفٌّ محجوز آخر من صفوف المهمة نفسها",
     "need_guard_rows": "{count} صفًّا محجوزًا آخر من صفوف المهمة نفسها",
     "need_look": "مراجعة شخصٍ للحالات {ids}",
     "unserved_one": "يكفي للحسم {need}",

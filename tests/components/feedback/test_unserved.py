@@ -152,7 +152,9 @@ def test_a_refused_turn_runs_again_as_itself_survives_a_kill_and_is_not_begun_tw
     assert people.store.snapshots("intake") == before
     assert people.store.waiting("intake")["correction"] == 0, "nothing of it is new"
     assert unserved.refused(people.store, "intake") is None, "and it is not started while it runs"
-    assert [w.turn.id for w in unserved.unserved(people.store, "intake")] == [turn.id]
+    waiting = unserved.unserved(people.store, "intake")
+    assert [w.turn.id for w in waiting] == [turn.id]
+    assert unserved.in_words(waiting).endswith(" wait: 3 of turn 1, which runs again")
     closed = people.store.close_turn(again, "7", "promoted")
     assert (closed.outcome, closed.version, closed.refusal) == ("promoted", "7", None)
     assert people.store.close_turn(again, "7", "promoted") == closed
