@@ -19,7 +19,7 @@ from components.feedback import unserved
 from components.feedback.drift import Drift
 from components.feedback.evidence import Evidence, Window
 from components.feedback.keys import ApiKey
-from components.feedback.refusals import Refusal
+from components.feedback.refusals import Refusal, own_rows
 from components.feedback.store import Store, Turn
 from components.feedback.unserved import Unserved
 from components.schema import Interaction, Message, Need
@@ -32,6 +32,7 @@ from serving.pages.said import said
 from serving.pages.shown import answer_html, presented
 from serving.pages.words import LANGUAGES, words
 from serving.writes import Writes
+from tests.flows.test_entry import correct
 
 NOTE = {
     "symptom": "headache", "site": "head", "duration": "2 days", "severity": "mild", "medication": "none",
@@ -133,6 +134,37 @@ def test_corrections_of_refused_turns_wait_beside_new_ones_with_what_would_chang
     assert "300" in needed
     assert html.escape(needed) in card
     assert own.unserved.format(count=264) not in wheel.waiting_card(site, new, [])
+
+
+def test_the_button_says_what_a_refused_turn_needs_and_starts_it_once_that_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks" / "intake").mkdir(parents=True)
+    (tmp_path / "tasks" / "intake" / "task.yaml").write_text("name: intake\ntitle: Intake\nanswer: text\n")
+    (tmp_path / "params.yaml").write_text("task: intake\n")
+    rows = tmp_path / "tasks" / "intake" / "examples.jsonl"
+    rows.write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    champion = SimpleNamespace(version="1", aliases=("champion",), lineage=SimpleNamespace(snapshots=()))
+    with Store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        runtime = SimpleNamespace(
+            task=SimpleNamespace(name="intake"),
+            store=store,
+            settings=config.parse({"task": "intake"}),
+            catalog=SimpleNamespace(versions=lambda: [champion]),
+        )
+        site: Any = SimpleNamespace(words=words("en"), runtime=runtime)
+        nothing = words("en").wheel.nothing_to_learn
+        assert wheel.not_now(site) == nothing
+        correct(store, 0)
+        assert wheel.not_now(site) is None
+        opened = store.open_turn("intake")
+        assert opened is not None
+        refusal = Refusal(needs=(Need(kind="guard_rows", count=2),), own_rows=own_rows(Path(), "intake"))
+        store.close_turn(opened, "2", "refused", refusal)
+        assert wheel.not_now(site) == f"{nothing} 2 more held-out rows of the task's own would let it decide"
+        rows.write_text("{}\n" * 3)
+        assert wheel.not_now(site) is None
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
