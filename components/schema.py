@@ -231,14 +231,15 @@ class Comparison(Record):
 
 
 class Need(Record):
-    """What would change a refusal."""
+    """What would change a refusal: any one of a verdict's needs is worth another look."""
 
     kind: Literal["corrections", "guard_rows", "look", "none"]
-    """corrections: so many more of the same kind; guard_rows: so many more rows of the task's own; look: a person's
-    look at these cases; none: nothing that can be counted, the candidate is worse."""
+    """corrections: more corrections of this kind of question; guard_rows: more held-out rows of the task's own;
+    look: a person's look at some cases; none: nothing that anybody could bring."""
     count: int = 0
+    """So many more."""
     ids: tuple[str, ...] = ()
-    """Cases to look at: event ids."""
+    """The cases of `look`: ids of events or examples."""
 
 
 class Verdict(Record):

@@ -103,6 +103,16 @@ SENTENCES: dict[str, str] = {
     ),
     "plan_target": "{examples} rows of new feedback to test with: a gain below {provable} may go unproven",
     "plan_fixed": "{fixed} fixed cases: a share of {limit} may break again, and no more may break than are mended",
+    # What would change a refusal (components.feedback.unserved)
+    "need_corrections": "{count} more corrections of the same kind",
+    "need_corrections_one": "one more correction of the same kind",
+    "need_guard_rows_one": "one more held-out row of the task's own",
+    "need_guard_rows": "{count} more held-out rows of the task's own",
+    "need_look": "a person's look at {ids}",
+    "unserved_one": "{need} would let it decide",
+    "unserved_two": "{need}, or {other}, would let it decide",
+    "unserved_three": "{need}, or {other}, or {own}, would let it decide",
+    "unserved_none": "the next turn learns them again beside what is new",
     "introduced": "built from nothing: the candidate is introduced, not compared with a champion",
     "parity": "the train/serve parity proof fails: {what}",
     "quality_exact": "exact match {mean} on {set}: {word}",
@@ -178,7 +188,7 @@ FIGURES = (
     "confidence lower upper examples fixed mean share answers wanted"
 )
 """What is filled in here is a number, of one word, so that a sentence within another is not taken for the whole."""
-NESTED = {"set", "word", "by", "why", "own", "other"}
+NESTED = {"set", "word", "by", "why", "own", "other", "need"}
 """What is filled in here may be a sentence itself."""
 
 

@@ -26,7 +26,9 @@ def build(task: str | None = None, reason: str = "started by hand") -> State[Any
 
 
 def _build(root: Path, name: str, places: config.Places) -> State[Any]:
-    made = workspace.prepare(root, f"{name}-build", name, {"turn": {"snapshots": [], "champion": None}}, places)
+    made = workspace.prepare(
+        root, f"{name}-build", name, {"turn": config.TurnSettings().model_dump(mode="json")}, places
+    )
     results = run_graph(made, name)
     if any(r.outcome == "failed" for r in results):
         return Failed(message=refusal(results, made))

@@ -48,6 +48,7 @@ def check_all(start: Path) -> list[Finding]:
         ("DVC cache", dvc_cache),
         ("databases", state),
         ("gate", gate),
+        ("feedback", feedback),
         ("ports", ports),
         ("GPU", gpu),
         ("precision", precision),
@@ -190,6 +191,24 @@ def gate(root: Path) -> Finding:
     enough = rows > 0 and provable_loss(rows, error) <= allowed_loss(promotion.delta, rows, error)
     remedy = "" if enough else "bring more rows, or allow a larger loss: promotion.delta in the task's params.yaml"
     return Finding("gate", "good" if enough else "note", f"{task}: {of_guards(rows, promotion)}", remedy)
+
+
+def feedback(root: Path) -> Finding:
+    """Whether corrections of refused turns wait, and for what. The registry is asked only after a refusal."""
+    from components.feedback import unserved
+    from components.feedback.store import Store
+    from flows import unserved as unserved_now
+
+    places = config.places(root)
+    name = config.load(root / "params.yaml").task
+    if (places.database_url or "").startswith("sqlite:") and not Path(str(places.database_url)[10:]).exists():
+        return Finding("feedback", "good", "none yet")
+    with Store(places.database_url) as store:
+        behind = unserved_now.waiting(store, name) if unserved.refused(store, name) else []
+        new = store.waiting(name)["correction"]
+    if behind:
+        return Finding("feedback", "note", unserved.in_words(behind), "saqia status; docs/how-to/feedback.md")
+    return Finding("feedback", "good", f"{new} corrections wait for the next turn of {name}")
 
 
 def ports(root: Path) -> Finding:

@@ -6,12 +6,14 @@ done only where a look, or enough messages, came since the last time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from components import config, layout
 from components.feedback import evidence
 from components.feedback.evidence import Evidence, Kind
 from components.feedback.store import Store
+from components.feedback.unserved import Unserved
 from components.files import DataError, read_rows
 from components.registry import Version
 from components.schema import Example
@@ -55,8 +57,15 @@ def due(found: Evidence, task: str, waiting: int, settings: config.Settings) -> 
     return None if champion is None else evidence.speaking(found, champion.version)
 
 
-def lines(places: config.Places, task: str, settings: config.Settings) -> list[str]:
-    """What is known now, in words; nothing of what nobody has looked at."""
+def lines(
+    places: config.Places, task: str, settings: config.Settings, champion: str | None, waiting: Sequence[Unserved]
+) -> list[str]:
+    """What is known now, in words; nothing of what nobody has looked at.
+
+    Args:
+        champion: the version that serves.
+        waiting: the turns of which nothing serves.
+    """
     known, wanted, told = evidence.read(places.home, task), settings.improve, list[str]()
     if known.failures is not None and known.failures.estimate.rate is not None:
         failures, of = known.failures, known.failures.estimate
@@ -68,6 +77,12 @@ def lines(places: config.Places, task: str, settings: config.Settings) -> list[s
     if known.windows:
         last = known.windows[-1]
         what = "drifted" if last.drifted else "as taught" if last.news else "as when drift started a turn"
+        turn = evidence.still_there(known, champion, [item.turn for item in waiting])
+        if turn is not None:
+            outcome = next(item.outcome for item in waiting if item.turn == turn)
+            what = (
+                f"still there: turn {turn.number}, which it started, was {outcome}; version {champion} goes on serving"
+            )
         told.append(
             f"drift       {last.found.excess:+.3f} bits beyond chance, the last {last.found.messages} messages against "
             f"what version {last.version} was taught: {what} (a turn starts from {wanted.drift.least} on)"

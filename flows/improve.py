@@ -15,12 +15,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from components import config, registry
+from components.feedback import unserved
+from components.feedback.refusals import OwnRows, Refusal, own_rows
 from components.feedback.store import Store, Turn
 from components.registry import Version
-from components.schema import Verdict
+from components.schema import Need, Verdict
 from components.sentences import say
 from components.stage import StageError
 from flows import artifacts, rollout, workspace
+from flows import unserved as unserved_now
 from flows.entry import called, enter, refusal, run_graph
 from flows.lock import Needless
 from flows.results import Result
@@ -67,7 +70,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     champion = registry.champion(name)
     if champion is None:
         raise StageError(f"{name} has no champion to improve: build it first (saqia build --task {name})")
-    turn = _open(store, name)
+    turn = _open(store, name, root)
     if isinstance(turn, str):
         return Completed(name="Nothing to do", message=turn)
     made_before = _version_of(store, turn)
@@ -75,6 +78,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
         return _end(store, turn, made_before, "canary", _tried(made_before))
     if made_before is not None and "champion" in made_before.aliases:
         return _end(store, turn, made_before, "promoted", rollout.roll_out(made_before, places))
+    rows = own_rows(root, name)
     made = workspace.prepare(
         root, f"{name}-turn-{turn.number:04d}", name, {"turn": inputs(store, name, champion)}, places
     )
@@ -88,7 +92,7 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
     if commit:
         workspace.keep_ref(made, f"version-{version.version}", commit)
     reports = rollout.report(version, workspace.keep_reports(made, f"version-{version.version}"))
-    state = _decide(store, turn, version, verdict, champion, places, made.settings())
+    state = _decide(store, turn, version, verdict, champion, places, made.settings(), rows)
     artifacts.verdict(version, verdict, str(reports), state.message or "")
     workspace.remove_stopped(made)
     workspace.remove(made)
@@ -97,25 +101,40 @@ def _turn(root: Path, name: str, places: config.Places, store: Store) -> State[A
 
 def inputs(store: Store, name: str, champion: Version) -> dict[str, Any]:
     """The `turn` section of params.yaml for the open turn: its feedback, and what a candidate is compared with."""
-    best = registry.best_served(champion)
+    best, snapshots = registry.best_served(champion), store.snapshots(name)
     return {
-        "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in store.snapshots(name)],
+        "snapshots": [s.model_dump(mode="json", exclude_none=True) for s in snapshots],
         "champion": {"version": champion.version, "sha256": champion.sha256},
         "best": {"version": best.version, "sha256": best.sha256} if best else None,
+        "unserved": unserved.count(snapshots, champion.lineage.snapshots),
     }
 
 
-def _open(store: Store, name: str) -> Turn | str:
-    """The turn to work on, or why there is none."""
-    resumed = any(t.state == "open" for t in store.turns(name))
+def _open(store: Store, name: str, root: Path) -> Turn | str:
+    """The turn to work on, or why there is none.
+
+    An open one is resumed. A turn begins with new corrections, since they can show a gain; or with whatever would
+    change the last refusal: where that is more rows and nothing new was said, the refused turn itself runs again.
+    """
+    if any(turn.state == "open" for turn in store.turns(name)):
+        return store.open_turn(name) or f"no open turn of {name}: nothing done"
     waiting = store.waiting(name)
-    if not resumed and not any(waiting.values()):
-        return f"no new feedback on {name}: nothing done"
-    if not resumed and not waiting["correction"]:
-        counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
-        return f"no new corrections on {name} ({counts} waiting): a turn begins with them, since they can show a gain"
-    turn = store.open_turn(name)
-    return turn if turn is not None else f"no new feedback on {name}: nothing done"
+    behind = unserved_now.waiting(store, name)
+    limit = config.load(root / "params.yaml").improve.corrections
+    refused, needs = unserved_now.fulfilled(store, name, root, waiting["correction"], limit)
+    if refused is not None and all(item.turn.id != refused.id for item in behind):
+        refused, needs = None, ()
+    if waiting["correction"] or (needs and any(waiting.values())):
+        turn = store.open_turn(name)
+        if turn is not None:
+            return turn
+    if refused is not None and needs:
+        return store.reopen_turn(refused, own_rows(root, name))
+    still = f"; {unserved.in_words(behind)}" if behind else ""
+    if not any(waiting.values()):
+        return f"no new feedback on {name}: nothing done{still}"
+    counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in waiting.items() if n)
+    return f"no new corrections on {name} ({counts} waiting): a turn begins with them, for they can show a gain{still}"
 
 
 def _version_of(store: Store, turn: Turn) -> Version | None:
@@ -153,18 +172,29 @@ def _decide(
     champion: Version,
     places: config.Places,
     settings: config.Settings,
+    rows: OwnRows,
 ) -> State[Any]:
-    """Follow the verdict, with a person's approval where that is asked for."""
+    """Follow the verdict, with a person's approval where that is asked for.
+
+    Args:
+        rows: the task's own, as they lay in the user's tree when the turn began or was resumed.
+    """
     reasons = "; ".join(verdict.reasons)
+
+    def refused(why: str, needs: tuple[Need, ...]) -> State[Any]:
+        refusal = Refusal(needs=needs, own_rows=rows)
+        message = f"{why}; version {champion.version} goes on serving, and the feedback waits"
+        return _end(store, turn, version, "refused", f"{message}: {unserved.would_change(needs)}", refusal)
+
     if verdict.decision == "refuse":
-        return _end(store, turn, version, "refused", f"{reasons}; version {champion.version} goes on serving")
+        return refused(reasons, verdict.needs)
     if settings.promotion.approval == "human":
         answer = _ask(version, verdict, settings)
         if not answer.approve:
             why = {"by": answer.by, "said": answer.comment}
             said = say("not_approved_because" if answer.comment else "not_approved", **why)
             rollout.refuse(version, said)
-            return _end(store, turn, version, "refused", f"{said}; version {champion.version} goes on serving")
+            return refused(said, (Need(kind="none"),))
         by = say("by_verdict_and", name=answer.by)
     else:
         by = say("by_verdict")
@@ -195,8 +225,10 @@ def _ask(version: Version, verdict: Verdict, settings: config.Settings) -> Appro
         return Approval(approve=False, by="nobody", comment=f"no answer within {limit}")
 
 
-def _end(store: Store, turn: Turn, version: Version, decision: str, said: str) -> State[Any]:
-    store.close_turn(turn, version.version, decision)
+def _end(
+    store: Store, turn: Turn, version: Version, decision: str, said: str, refusal: Refusal | None = None
+) -> State[Any]:
+    store.close_turn(turn, version.version, decision, refusal)
     return Completed(
         name=decision.capitalize(),
         message=f"turn {turn.number} of {version.task}, version {version.version} {decision}: {said}",

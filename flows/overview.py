@@ -39,6 +39,7 @@ def task_name(root: Path, task: str | None) -> str:
 def show(root: Path, places: Places, task: str | None) -> None:
     """What runs, which version serves, how much feedback waits, how the last turns ended."""
     from flows import evidence, service, stack
+    from flows import unserved as unserved_now
 
     console = Console(highlight=False)
     name = task_name(root, task)
@@ -57,6 +58,7 @@ def show(root: Path, places: Places, task: str | None) -> None:
         )
     console.print(table)
     from components import registry
+    from components.feedback import unserved
     from components.feedback.store import Store
 
     champion, candidate = registry.champion(name), registry.candidate(name)
@@ -75,9 +77,14 @@ def show(root: Path, places: Places, task: str | None) -> None:
         waiting = store.waiting(name)
         counts = ", ".join(f"{n} {KINDS[kind][n != 1]}" for kind, n in waiting.items() if n)
         settings = config.load(root / "params.yaml")
-        limit = settings.improve.corrections
-        console.print(f"  feedback    {counts or 'none'} waiting (a turn starts at {limit} corrections)")
-        for line in evidence.lines(places, name, settings):
+        behind = unserved_now.waiting(store, name)
+        limit = unserved.starts_at(behind, settings.improve.corrections)
+        new = "new since the last turn" if behind else "waiting"
+        line = f"  feedback    {counts or 'none'} {new} (a turn starts at {limit} corrections)"
+        console.print(line, markup=False, soft_wrap=True)
+        if behind:
+            console.print(f"              {unserved.in_words(behind)}", markup=False, soft_wrap=True)
+        for line in evidence.lines(places, name, settings, champion.version if champion else None, behind):
             console.print(f"  {line}", markup=False, soft_wrap=True)
         since = {v.version: v.history[-1] for v in registry.versions(name) if v.history and "canary" not in v.aliases}
         for turn in store.turns(name)[-5:]:

@@ -142,7 +142,7 @@ def _turn(name: str) -> dict[str, Any]:
 
     champion = registry.champion(name)
     turn = (yaml.safe_load(champion.lineage.params) or {}).get("turn") if champion else None
-    return {"turn": turn or {"snapshots": [], "champion": None}}
+    return {"turn": config.TurnSettings().model_dump(mode="json") | (turn or {})}
 
 
 def _over(fixed: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:

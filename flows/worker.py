@@ -1,8 +1,8 @@
 """The stack's worker: keeps the deployments in step, starts their runs, and watches for corrections.
 
 `python -m flows.worker`. The service may not know Prefect, so it is this process that looks at
-the feedback store and tells Prefect when a turn is due: enough corrections wait, a person asked for it, the champion
-fails too often, or people ask something else than it was taught.
+the feedback store and tells Prefect when a turn is due: enough corrections wait, a person asked for it, what a refused
+turn needed has come, the champion fails too often, or people ask something else than it was taught.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import time
 from pathlib import Path
 
 from components import asking, config, files
-from components.feedback import evidence
+from components.feedback import evidence, unserved
 from components.feedback.store import Store
+from components.schema import Need
 from components.stage import EXPECTED
 from flows import environment
 from flows import evidence as evidence_now
+from flows import unserved as unserved_now
 
 LOOK_SECONDS = 2.0
 EVIDENCE_SECONDS = 10.0
@@ -48,7 +50,7 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
     from flows.deployments import announce
 
     announced: dict[str, int] = {}
-    looks = Looks(places, root)
+    looks, refusals = Looks(places, root), Refusals(root)
     with Store(places.database_url) as store:
         while not stop.wait(LOOK_SECONDS):
             try:
@@ -56,12 +58,14 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
                 for task in tasks_here(root):
                     waiting = store.waiting(task)["correction"]
                     announced[task] = min(announced.get(task, 0), waiting)
+                    again = refusals.reason(store, task, waiting, settings)
                     reason = reason_now(places.home, task, waiting, announced[task], settings.improve.corrections)
-                    reason = reason or looks.reason(store, task, waiting, settings)
+                    reason = reason or again or looks.reason(store, task, waiting, settings)
                     if reason is not None:
                         announce(task, waiting, reason)
                         announced[task] = waiting
                         looks.started(task)
+                        refusals.started(task)
                         log.info("%s: %s; a turn is asked for", task, reason)
             except (*EXPECTED, OSError) as error:
                 log.warning("%s", error)
@@ -90,6 +94,39 @@ class Looks:
         found = evidence.read(self._places.home, task)
         if (heard := evidence.started(found)) != found:
             evidence.write(self._places.home, task, heard)
+
+
+class Refusals:
+    """When what a refused turn needed has come. Each is a reason once: the same inputs give the same verdict."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._looked: set[str] = set()
+        self._started: set[object] = set()
+        self._speaking: dict[str, set[object]] = {}
+        """Task → what speaks for a turn now; none of it does once the turn was asked for."""
+
+    def reason(self, store: Store, task: str, waiting: int, settings: config.Settings) -> str | None:
+        """Why a turn shall begin now, or go on that ran again when this worker's predecessor ended."""
+        first = task not in self._looked
+        self._looked.add(task)
+        self._speaking.pop(task, None)
+        if first and (turn := next((t for t in store.turns(task) if t.again), None)) is not None:
+            return f"turn {turn.number} runs again, and was interrupted"
+        refused, needs = unserved_now.fulfilled(store, task, self._root, waiting, settings.improve.corrections)
+        if refused is None:
+            return None
+        # A refusal is told from a later one of the same turn by when it was closed.
+        new: dict[object, Need] = {(refused.id, refused.closed_at, need): need for need in needs}
+        speaking = set(new) - self._started
+        if not speaking or not any(item.turn.id == refused.id for item in unserved_now.waiting(store, task)):
+            return None
+        self._speaking[task] = speaking
+        return unserved.what_came(refused, [need for mark, need in new.items() if mark in speaking])
+
+    def started(self, task: str) -> None:
+        """A turn was asked for, for whatever reason."""
+        self._started |= self._speaking.pop(task, set())
 
 
 def tasks_here(root: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.config.section import Section
 
@@ -54,6 +54,14 @@ class TurnSettings(Section):
     champion: ChampionReference | None = None
     best: ChampionReference | None = None
     """The best version that ever served, where that is not the champion: small losses must not add up."""
+    unserved: int = Field(1, ge=1)
+    """So many of the last snapshots were not taught to the champion: their locked rows are the target."""
+
+    @model_validator(mode="after")
+    def _unserved_are_snapshots(self) -> TurnSettings:
+        if self.unserved > max(1, len(self.snapshots)):
+            raise ValueError(f"unserved is {self.unserved}, but there are only {len(self.snapshots)} snapshots")
+        return self
 
 
 class TrustSettings(Section):

@@ -73,6 +73,7 @@ def main(settings: config.Settings) -> None:
         voted,
         brought.judged,
         voted_in,
+        settings.turn.unserved,
     )
     curated.report["pairs"]["not understood"] = [str(row) for row in brought.skipped]
     curated.report["pairs"]["arena"] = told

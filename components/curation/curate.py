@@ -75,6 +75,7 @@ def curate(
     voted: Sequence[Preference] = (),
     judged: Sequence[Judged] = (),
     voted_in: Mapping[str, int] | None = None,
+    unserved: int = 1,
 ) -> Curated:
     """Turn a task's own rows and its turns' feedback into what is taught and what is tested.
 
@@ -82,7 +83,8 @@ def curate(
     events of each turn in order, `replayed` how many old rows a turn teaches again, `excess`
     why a conversation is too long for the model, `brought` the pairs that came with the task,
     `voted` those of the arena's votes, `judged` the judged answers that came with the task, and
-    `voted_in` the turn of each pair that a vote made, by its id.
+    `voted_in` the turn of each pair that a vote made, by its id, and
+    `unserved` of how many of the last snapshots the champion was taught nothing.
 
     Raises:
         StageError: the counts do not add up.
@@ -112,7 +114,8 @@ def curate(
     rows = _apart(rows, locked, "decontaminate", "a near-duplicate of {}", near, own_ledger)
     taught = {"taught feedback": [row.text for row in feedback.taught]}
     rows = _apart(rows, taught, "superseded", "a near-duplicate of {}, which is newer", near, own_ledger)
-    last = new = len(snapshots)  # feedback of turn `new` and later ones is new
+    last = len(snapshots)
+    new = last - unserved + 1  # feedback of this turn and later ones was not taught to the champion
     earlier = {row.row.event_id: row.turn for row in feedback.taught if row.turn < new}
     chosen = bounded.again(earlier, rows, new, replayed, seed)
     again = [row for row in rows if row.id in chosen] if snapshots else rows

@@ -23,7 +23,7 @@ from components.feedback import findings, tables
 from components.feedback.database import reading
 from components.feedback.drift import Drift, drift
 from components.feedback.findings import Estimate
-from components.feedback.store import Store
+from components.feedback.store import Store, Turn
 from components.schema import Message, Record
 
 KEPT = 30
@@ -240,6 +240,21 @@ def reason(evidence: Evidence, kind: Kind, settings: ImproveSettings) -> str:
         f"{found.divergence:.3f} bits of Jensen-Shannon divergence, where chance explains {found.noise:.3f} "
         f"(improve.drift.least: {settings.drift.least}){words}"
     )
+
+
+def still_there(evidence: Evidence, version: str | None, unserved: Sequence[Turn]) -> Turn | None:
+    """The ended turn that drift started and of which nothing serves, where the drift is there as before.
+
+    Args:
+        version: the champion's.
+        unserved: the ended turns of which nothing serves (`components.feedback.unserved`).
+    """
+    last, known = evidence.windows[-1] if evidence.windows else None, evidence.known
+    if last is None or known is None or last.version != version or known.version != version:
+        return None
+    if last != known and (last.drifted or last.news):
+        return None  # as it was taught, or drifted otherwise
+    return next((turn for turn in reversed(unserved) if turn.opened_at >= known.at and turn.state == "closed"), None)
 
 
 def started(evidence: Evidence) -> Evidence:

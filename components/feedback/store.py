@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from components import config
-from components.config import SnapshotReference, VotesReference
+from components.config import SnapshotReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
 from components.feedback.appending import (
@@ -34,8 +34,10 @@ from components.feedback.appending import (
 from components.feedback.battles import latest_vote, voted
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
 from components.feedback.migrate import migrate
+from components.feedback.refusals import OwnRows, Refusal
+from components.feedback.turns import Turn
 from components.feedback.votes import Voted
-from components.schema import Feedback, FeedbackRow, Interaction, Record
+from components.schema import Feedback, FeedbackRow, Interaction
 
 __all__ = [
     "Answered",
@@ -50,37 +52,6 @@ __all__ = [
 ]
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Turn(Record):
-    """One turn of the wheel: the feedback events it covers, and how it ended."""
-
-    id: int
-    task: str
-    number: int
-    """1 for the first; an abandoned turn's number is given to the next."""
-    after: int
-    through: int
-    """The turn holds the task's events with after < seq <= through."""
-    sha256: str
-    """Digest of those events: see `Store.digest`."""
-    votes_through: int = 0
-    """It has the votes of battles up to this one, from those of the turn before on."""
-    votes_sha256: str | None = None
-    """Digest of those votes; None where there are none."""
-    state: Literal["open", "closed", "abandoned"]
-    opened_at: datetime
-    closed_at: datetime | None = None
-    version: str | None = None
-    decision: str | None = None
-
-    @property
-    def snapshot(self) -> SnapshotReference:
-        """How params.yaml names this turn's feedback."""
-        votes = None
-        if self.votes_sha256 is not None:
-            votes = VotesReference(through=self.votes_through, sha256=self.votes_sha256)
-        return SnapshotReference(through=self.through, sha256=self.sha256, votes=votes)
 
 
 def canonical_line(row: FeedbackRow | Voted) -> bytes:
@@ -252,11 +223,14 @@ class Store:
             return _digest(self._rows(connection, task, after, through))
 
     def waiting(self, task: str) -> dict[str, int]:
-        """Events per kind since the last closed turn: what the next (or the open) turn works on."""
+        """Events per kind since the last turn that ended: what the next (or the open) turn works on.
+
+        What an earlier turn had and no served version has learned is not counted: see `components.feedback.unserved`.
+        """
         table = tables.feedback
         counts = sa.select(table.c.kind, sa.func.count()).where(table.c.task == task).group_by(table.c.kind)
         with reading(self._engine) as connection:
-            closed = [turn for turn in self._turns(connection, task) if turn.state == "closed"]
+            closed = [turn for turn in self._turns(connection, task) if turn.state == "closed" or turn.again]
             after = closed[-1].through if closed else 0
             found = dict(connection.execute(counts.where(table.c.seq > after)).tuples().all())
         return {kind: found.get(kind, 0) for kind in ("thumb_up", "thumb_down", "correction", "comment")}
@@ -311,25 +285,56 @@ class Store:
             )
             return self._turns(connection, task)[-1]
 
-    def close_turn(self, turn: Turn, version: str | None, decision: str) -> Turn:
+    def reopen_turn(self, turn: Turn, own_rows: OwnRows) -> Turn:
+        """Begin the last turn, which was refused, again over the same feedback: there are more rows to judge it by.
+
+        It is then resumed and closed like any open turn. Reopening one that is open already changes nothing.
+
+        Args:
+            own_rows: the rows there are now: for the same ones it is not reopened again.
+
+        Raises:
+            StoreError: it was not refused, or a later turn has its feedback.
+        """
+        table = tables.turns
+        with writing(self._engine) as connection:
+            past = [t for t in self._turns(connection, turn.task) if t.state != "abandoned"]
+            if past and past[-1].id == turn.id and past[-1].again:
+                return past[-1]
+            if not past or past[-1].id != turn.id or past[-1].refusal is None:
+                raise StoreError(f"turn {turn.number} of task {turn.task!r} is not the last one, or was not refused")
+            refusal = past[-1].refusal.model_copy(update={"own_rows": own_rows})
+            begun = {"state": "open", "opened_at": datetime.now(UTC), "closed_at": None}
+            begun |= {"refusal": refusal.model_dump(mode="json")}
+            connection.execute(sa.update(table).where(table.c.id == turn.id).values(begun))
+            return next(t for t in self._turns(connection, turn.task) if t.id == turn.id)
+
+    def close_turn(self, turn: Turn, version: str | None, decision: str, refusal: Refusal | None = None) -> Turn:
         """End a turn with the version it made and what was decided; saying the same again changes nothing.
 
         Its feedback stays taught in later turns, whatever the decision.
 
+        Args:
+            refusal: where it was refused, what would change that.
+
         Raises:
             StoreError: the turn was abandoned, or closed with another result.
         """
-        return self._end(turn, {"state": "closed", "version": version, "decision": decision})
+        kept = None if refusal is None else refusal.model_dump(mode="json")
+        return self._end(turn, {"state": "closed", "version": version, "decision": decision}, {"refusal": kept})
 
     def abandon_turn(self, turn: Turn) -> Turn:
-        """Give up an open turn: its feedback joins the next one.
+        """Give up an open turn: its feedback joins the next one. One that ran again is refused as it was before.
 
         Raises:
             StoreError: the turn is closed already.
         """
+        if turn.again:
+            return self._end(turn, {"state": "closed", "version": turn.version, "decision": turn.decision})
         return self._end(turn, {"state": "abandoned", "version": None, "decision": None})
 
-    def _end(self, turn: Turn, result: dict[str, Any]) -> Turn:
+    def _end(self, turn: Turn, result: dict[str, Any], kept: Mapping[str, Any] | None = None) -> Turn:
+        """End a turn with a result, which is held against the one it has, and `kept`, which is not."""
         table = tables.turns
         with writing(self._engine) as connection:
             now = next((t for t in self._turns(connection, turn.task) if t.id == turn.id), None)
@@ -341,7 +346,7 @@ class Store:
                     + (f" (version {now.version}, {now.decision})" if now.state == "closed" else "")
                 )
             if now.state == "open":
-                ended = result | {"closed_at": datetime.now(UTC)}
+                ended = result | dict(kept or {}) | {"closed_at": datetime.now(UTC)}
                 connection.execute(sa.update(table).where(table.c.id == turn.id).values(ended))
             return next(t for t in self._turns(connection, turn.task) if t.id == turn.id)
 

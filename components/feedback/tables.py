@@ -113,6 +113,7 @@ turns = Table(
     Column("closed_at", UtcDateTime),
     Column("version", String(100)),
     Column("decision", String(100)),
+    Column("refusal", JSON(none_as_null=True)),
     Index(
         "uq_turns_one_open",
         "task",

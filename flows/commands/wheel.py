@@ -37,6 +37,7 @@ def improve(
 ) -> None:
     """Turn the wheel once: learn from the feedback since the last turn, and serve the result if it is proven better.
 
-    A turn that was interrupted is continued. With no new corrections nothing is done.
+    A turn that was interrupted is continued. With no new corrections, and nothing that a refused turn needed, nothing
+    is done.
     """
     start_flow("improve", task, reason)

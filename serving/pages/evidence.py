@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from datetime import UTC
 
 from components import config
 from components.config import Settings
 from components.feedback import evidence
 from components.feedback.evidence import Evidence, Window
+from components.feedback.unserved import Unserved
 from serving.pages.said import apart
 from serving.pages.shown import cell
 from serving.pages.site import Site
 from serving.pages.words import Words
 
 
-def cards(site: Site) -> str:
-    """Both cards, of what the worker found last."""
+def cards(site: Site, champion: str | None, waiting: Sequence[Unserved]) -> str:
+    """Both cards, of what the worker found last.
+
+    Args:
+        champion: the version that serves.
+        waiting: the turns of which nothing serves.
+    """
     settings, task = site.runtime.settings, site.runtime.task.name
     found = evidence.read(config.places().home, task)
-    return failures_card(site.words, found, settings) + drift_card(site.words, found, settings)
+    return failures_card(site.words, found, settings) + drift_card(site.words, found, settings, champion, waiting)
 
 
 def failures_card(words: Words, found: Evidence, settings: Settings) -> str:
@@ -40,7 +47,13 @@ def failures_card(words: Words, found: Evidence, settings: Settings) -> str:
     return f'<section class="card"><h2>{html.escape(own.failures)}</h2>{body}{note(rule)}</section>'
 
 
-def drift_card(words: Words, found: Evidence, settings: Settings) -> str:
+def drift_card(
+    words: Words,
+    found: Evidence,
+    settings: Settings,
+    champion: str | None = None,
+    waiting: Sequence[Unserved] = (),
+) -> str:
     """How far messages are from what was taught, window by window."""
     own, wanted = words.evidence, settings.improve.drift
     rule = own.off
@@ -52,11 +65,14 @@ def drift_card(words: Words, found: Evidence, settings: Settings) -> str:
     last = found.windows[-1]
     bits = own.bits.format(bits=apart(f"{last.found.excess:.3f}"))
     verdict = own.drifted if last.drifted else own.known if not last.news else own.alike
+    turn = evidence.still_there(found, champion, [item.turn for item in waiting])
+    if turn is not None:
+        verdict = own.still_there.format(turn=turn.number, version=champion)
     version = words.frame.version.format(version=last.version)
     told = own.held.format(messages=last.found.messages, version=version)
     body = (
         f'<p class="big">{html.escape(bits)}</p>'
-        f'<p class="{"warn" if last.drifted else "note"}">{html.escape(verdict)}</p>'
+        f'<p class="{"warn" if last.drifted or turn else "note"}">{html.escape(verdict)}</p>'
         f"<p>{html.escape(told)}</p>{plot(words, found.windows, wanted.least)}{commoner(words, last)}"
     )
     return f'<section class="card"><h2>{html.escape(own.drift)}</h2>{body}{note(rule)}</section>'

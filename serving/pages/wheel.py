@@ -10,6 +10,7 @@ import asyncio
 import html
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,11 +18,14 @@ import gradio as gr
 
 from components import asking, config
 from components.asking import Asked
+from components.feedback import unserved
+from components.feedback.refusals import own_rows
 from components.feedback.store import StoreError, Turn
+from components.feedback.unserved import Unserved
 from components.registry import Version
 from components.schema import Comparison
 from components.sentences import say
-from components.stage import StageError
+from components.stage import EXPECTED
 from serving.access.binding import is_loopback
 from serving.pages import evidence, reports
 from serving.pages.person import allowed, person
@@ -64,7 +68,7 @@ def build(site: Site) -> None:
             if why := await asyncio.to_thread(not_now, site):
                 return problem(why), *nothing
             await asyncio.to_thread(asking.ask, config.places().home, site.runtime.task.name, asker.name)
-        except StageError as error:
+        except EXPECTED as error:
             return problem(str(error)), *nothing
         return "", *await look(request)
 
@@ -80,15 +84,17 @@ def shown(site: Site, request: gr.Request) -> tuple[Any, ...]:
     task = runtime.task.name
     try:
         waiting, turns = runtime.store.waiting(task), runtime.store.turns(task)
+        versions = {version.version: version for version in runtime.catalog.versions()}
+        behind = unserved_turns(site, versions)
     except StoreError as error:
         return problem(str(error)), gr.update(interactive=False), "", ""
-    versions = {version.version: version for version in runtime.catalog.versions()}
     links = Links(site, request)
     asked = asking.latest(config.places().home, task)
     now = datetime.now(UTC)
     return (
         f'<div class="cards">{champion_card(site, versions, links)}{next_card(site, versions, links)}'
-        f'{waiting_card(site, waiting)}</div><div class="cards below">{evidence.cards(site)}</div>',
+        f"{waiting_card(site, waiting, behind)}</div>"
+        f'<div class="cards below">{evidence.cards(site, champion_of(versions), behind)}</div>',
         gr.update(interactive=may_start(asked, turns) and person(request).may("admin")),
         told(words, asked, turns, now),
         turns_html(site, turns, versions, links),
@@ -173,17 +179,47 @@ def next_card(site: Site, versions: dict[str, Version], links: Links) -> str:
     return card(words.candidate, body + links.of(candidate))
 
 
-def waiting_card(site: Site, waiting: dict[str, int]) -> str:
-    """Feedback since the last turn, and how much of it starts one."""
+def champion_of(versions: dict[str, Version]) -> str | None:
+    """The champion's number, by the registry."""
+    return next((number for number, version in versions.items() if "champion" in version.aliases), None)
+
+
+def unserved_turns(site: Site, versions: dict[str, Version]) -> list[Unserved]:
+    """The turns of which nothing serves."""
+    serving = [v.lineage.snapshots for v in versions.values() if {"champion", "canary"} & set(v.aliases)]
+    return unserved.unserved(site.runtime.store, site.runtime.task.name, *serving) if serving else []
+
+
+def unserved_html(site: Site, waiting: list[Unserved]) -> str:
+    """What earlier turns had and no served version has learned, and what would change that."""
+    if not waiting:
+        return ""
+    words, refusal = site.words.wheel, waiting[-1].turn.refusal
+    total = words.unserved.format(count=sum(item.corrections for item in waiting))
+    turns = [
+        words.unserved_turn.format(
+            count=item.corrections, turn=item.turn.number, outcome=words.decisions.get(item.outcome, item.outcome)
+        )
+        for item in waiting
+    ]
+    needs = said(site.words, unserved.would_change(refusal.needs if refusal is not None else ()))
+    note = "" if waiting[-1].turn.again else f'<p class="note" dir="auto">{html.escape(needs)}</p>'
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in turns)
+    return f'<p class="warn">{html.escape(total)}</p><ul>{lines}</ul>{note}'
+
+
+def waiting_card(site: Site, waiting: dict[str, int], behind: list[Unserved]) -> str:
+    """Feedback since the last turn, how much of it starts one, and what of earlier turns still waits."""
     words = site.words.wheel
-    limit, count = site.runtime.settings.improve.corrections, waiting["correction"]
+    limit, count = unserved.starts_at(behind, site.runtime.settings.improve.corrections), waiting["correction"]
     line = words.corrections.format(count=count, limit=limit)
     others = words.others.format(up=waiting["thumb_up"], down=waiting["thumb_down"], comments=waiting["comment"])
     return card(
         words.waiting,
         f'<p class="big">{html.escape(line)}</p>'
         f'<progress max="{limit}" value="{min(count, limit)}" aria-label="{html.escape(line)}"></progress>'
-        f'<p>{html.escape(others)}</p><p class="note">{html.escape(words.starts_at.format(limit=limit))}</p>',
+        f'<p>{html.escape(others)}</p><p class="note">{html.escape(words.starts_at.format(limit=limit))}</p>'
+        f"{unserved_html(site, behind)}",
     )
 
 
@@ -202,10 +238,18 @@ def may_start(asked: Asked | None, turns: list[Turn]) -> bool:
 
 def not_now(site: Site) -> str | None:
     """Why a turn would do nothing."""
-    task, store = site.runtime.task.name, site.runtime.store
-    if any(turn.state == "open" for turn in store.turns(task)) or store.waiting(task)["correction"]:
+    task, store, limit = site.runtime.task.name, site.runtime.store, site.runtime.settings.improve.corrections
+    corrections = store.waiting(task)["correction"]
+    if corrections or any(turn.state == "open" for turn in store.turns(task)):
         return None
-    return site.words.wheel.nothing_to_learn
+    behind = unserved_turns(site, {version.version: version for version in site.runtime.catalog.versions()})
+    refused = unserved.refused(store, task)
+    if refused is None or all(item.turn.id != refused.id for item in behind):
+        return site.words.wheel.nothing_to_learn
+    if unserved.fulfilled(store, refused, lambda: own_rows(Path(), task), corrections, limit):
+        return None
+    needs = unserved.would_change(refused.refusal.needs if refused.refusal is not None else ())
+    return f"{site.words.wheel.nothing_to_learn} {said(site.words, needs)}"
 
 
 def told(words: Wheel, asked: Asked | None, turns: list[Turn], now: datetime) -> str:
@@ -244,9 +288,10 @@ def turns_html(site: Site, turns: list[Turn], versions: dict[str, Version], link
 def turn_html(site: Site, turn: Turn, versions: dict[str, Version], links: Links) -> str:
     """One turn: how it ended, with which version, what that changed and why."""
     words = site.words.wheel
-    what = turn.decision or turn.state
-    version = versions.get(turn.version or "")
-    number = site.words.frame.version.format(version=turn.version) if turn.version else ""
+    what = turn.outcome
+    made = turn.version if turn.state == "closed" else None
+    version = versions.get(made or "")
+    number = site.words.frame.version.format(version=made) if made else ""
     parts = [
         f'<header><h3>{html.escape(words.turn.format(number=turn.number))}</h3><span class="badge {html.escape(what)}">'
         f"{html.escape(words.decisions.get(what, what))}</span><span>{html.escape(number)}</span>"

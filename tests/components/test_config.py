@@ -39,6 +39,7 @@ def test_the_shipped_params_spell_out_every_key() -> None:
         ({"train": {"method": "magic"}}, ["train.method", "magic", "'lora', 'qlora', 'full' or 'freeze'"]),
         ({"task": "../x"}, ["task", "../x"]),
         ({"turn": {"snapshots": [{"through": 3, "sha256": "short"}]}}, ["turn.snapshots.0.sha256"]),
+        ({"turn": {"unserved": 2}}, ["turn", "unserved is 2, but there are only 0 snapshots"]),
         ({"promotion": {"approval": "maybe"}}, ["promotion.approval", "'none' or 'human'"]),
         ({"train": {"steps": "many"}}, ["train.steps", "many", "integer"]),
         ({"improve": {"cron": "99 2 * * *"}}, ["improve.cron", "99 2", "minute", "five fields"]),

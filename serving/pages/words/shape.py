@@ -108,6 +108,10 @@ class Wheel:
     corrections: str
     """{count} of {limit}"""
     starts_at: str
+    unserved: str
+    """{count}"""
+    unserved_turn: str
+    """{count}, {turn}, {outcome}"""
     others: str
     """{up}, {down}, {comments}"""
     start: str
@@ -155,6 +159,8 @@ class Evidence:
     bits: str
     drifted: str
     known: str
+    still_there: str
+    """{turn}, {version}"""
     alike: str
     held: str
     """{messages}, {version}"""

@@ -85,6 +85,28 @@ def test_last_turns_locked_rows_are_the_target_and_earlier_ones_the_regression_s
     assert taught_before <= {row.id for row in read("train")}
 
 
+def test_locked_rows_that_no_served_version_learned_are_the_target_and_none_of_them_a_fixed_case(
+    project: Write,
+) -> None:
+    turns = [[correction(sentence(100 * turn + n)) for n in range(40)] for turn in (1, 2, 3)]
+    settings = project(own(20), snapshots=turns)
+
+    def locked(unserved: int) -> list[set[str]]:
+        turn = {"snapshots": [{"through": n, "sha256": "0" * 64} for n in (1, 2, 3)], "unserved": unserved}
+        main(settings.model_copy(update={"turn": config.TurnSettings.model_validate(turn)}))
+        return [{row.id for row in read(name)} for name in ("target", "regression")]
+
+    of_turn = [{row.event_id for row in turn} for turn in turns]
+    target, fixed = locked(1)
+    assert target <= of_turn[2]
+    assert fixed <= of_turn[0] | of_turn[1]
+    everything = target | fixed
+    target, fixed = locked(2)
+    assert target == everything & (of_turn[1] | of_turn[2])
+    assert fixed == everything & of_turn[0] != set()
+    assert locked(3) == [everything, set()], "rolled back to the first version: none of it was ever learned"
+
+
 def test_replay_rows_are_never_taught_and_the_same_whatever_feedback_says(project: Write) -> None:
     main(project(own(50), replay_rows=8))
     held = read("replay")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,18 +13,26 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from components import config
 from components.asking import Asked
+from components.feedback import unserved
+from components.feedback.drift import Drift
+from components.feedback.evidence import Evidence, Window
 from components.feedback.keys import ApiKey
+from components.feedback.refusals import Refusal, own_rows
 from components.feedback.store import Store, Turn
-from components.schema import Interaction, Message
+from components.feedback.unserved import Unserved
+from components.schema import Interaction, Message, Need
 from components.task import Shot, Task, load
 from serving.access.gate import KEY
-from serving.pages import chat, wheel
+from serving.pages import chat, evidence, wheel
 from serving.pages.form import AnswerForm
 from serving.pages.person import allowed, person
+from serving.pages.said import said
 from serving.pages.shown import answer_html, presented
 from serving.pages.words import LANGUAGES, words
 from serving.writes import Writes
+from tests.flows.test_entry import correct
 
 NOTE = {
     "symptom": "headache", "site": "head", "duration": "2 days", "severity": "mild", "medication": "none",
@@ -106,6 +115,70 @@ def test_the_button_tells_what_became_of_it() -> None:
     assert [wheel.may_start(asked, []), wheel.may_start(taken, []), wheel.may_start(None, [running])] == [
         False, True, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_corrections_of_refused_turns_wait_beside_new_ones_with_what_would_change_that(language: Any) -> None:
+    needs = (Need(kind="corrections", count=40), Need(kind="guard_rows", count=300))
+    refused = turn("closed", NOW).model_copy(update={"decision": "refused", "refusal": Refusal(needs=needs)})
+    runtime = SimpleNamespace(settings=config.parse({"task": "intake"}))
+    site: Any = SimpleNamespace(words=words(language), runtime=runtime)
+    new = {"thumb_up": 0, "thumb_down": 0, "correction": 7, "comment": 0}
+    waits = [Unserved(turn=refused, corrections=264)]
+    card = wheel.waiting_card(site, new, waits)
+    own = words(language).wheel
+    assert own.corrections.format(count=7, limit=40) in card, "fewer than improve.corrections start it"
+    assert own.unserved.format(count=264) in card
+    assert own.unserved_turn.format(count=264, turn=1, outcome=own.decisions["refused"]) in card
+    needed = said(words(language), unserved.would_change(needs))
+    assert "300" in needed
+    assert html.escape(needed) in card
+    assert own.unserved.format(count=264) not in wheel.waiting_card(site, new, [])
+
+
+def test_the_button_says_what_a_refused_turn_needs_and_starts_it_once_that_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks" / "intake").mkdir(parents=True)
+    (tmp_path / "tasks" / "intake" / "task.yaml").write_text("name: intake\ntitle: Intake\nanswer: text\n")
+    (tmp_path / "params.yaml").write_text("task: intake\n")
+    rows = tmp_path / "tasks" / "intake" / "examples.jsonl"
+    rows.write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    champion = SimpleNamespace(version="1", aliases=("champion",), lineage=SimpleNamespace(snapshots=()))
+    with Store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        runtime = SimpleNamespace(
+            task=SimpleNamespace(name="intake"),
+            store=store,
+            settings=config.parse({"task": "intake"}),
+            catalog=SimpleNamespace(versions=lambda: [champion]),
+        )
+        site: Any = SimpleNamespace(words=words("en"), runtime=runtime)
+        nothing = words("en").wheel.nothing_to_learn
+        assert wheel.not_now(site) == nothing
+        correct(store, 0)
+        assert wheel.not_now(site) is None
+        opened = store.open_turn("intake")
+        assert opened is not None
+        refusal = Refusal(needs=(Need(kind="guard_rows", count=2),), own_rows=own_rows(Path(), "intake"))
+        store.close_turn(opened, "2", "refused", refusal)
+        assert wheel.not_now(site) == f"{nothing} 2 more held-out rows of the task's own would let it decide"
+        rows.write_text("{}\n" * 3)
+        assert wheel.not_now(site) is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_drift_of_a_refused_turn_is_said_to_be_there_still(language: Any) -> None:
+    own = words(language).evidence
+    drift = Drift(divergence=0.1, noise=0.02, bound=0.03, p=0.0005, messages=300, taught=900, words=())
+    window = Window(at=NOW, version="1", after=None, through=NOW, found=drift, news=True, drifted=True)
+    found = Evidence(windows=(window,), known=window)
+    refused = turn("closed", NOW + timedelta(minutes=1)).model_copy(update={"decision": "refused"})
+    settings = config.parse({"task": "intake"})
+    waits = [Unserved(turn=refused, corrections=264)]
+    still = html.escape(own.still_there.format(turn=1, version="1"))
+    assert still in evidence.drift_card(words(language), found, settings, "1", waits)
+    assert still not in evidence.drift_card(words(language), found, settings, "1", [])
 
 
 def test_a_key_says_who_somebody_is_and_what_they_may() -> None:
