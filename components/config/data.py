@@ -69,6 +69,8 @@ class TrustSettings(Section):
 class CurateSettings(Section):
     near_duplicate: float = Field(0.8, gt=0, le=1)
     regression_share: float = Field(0.25, ge=0, lt=1)
+    tuning_share: float = Field(0.2, ge=0, lt=1)
+    """Share of the locked clusters that chooses among candidates (stage `select`) and is no part of the verdict."""
     rater_share: float = Field(0.5, gt=0, le=1)
     rater_free: int = Field(20, ge=0)
     """Rows of a turn that anybody may give before `rater_share` bounds them."""
@@ -76,7 +78,10 @@ class CurateSettings(Section):
     """The team's own: `rater_share` does not bound them, their word stands, and they may set gold questions."""
     trust: TrustSettings = TrustSettings()
     replay_rows: int = Field(300, ge=0)
-    """Rows of the task's own that are never taught: what replay must preserve (at most a fifth of them)."""
+    """Rows of the task's own that are never taught: what replay must preserve."""
+    tuning_rows: int = Field(400, ge=0)
+    """Further own rows that are never taught: they choose among candidates. With `replay_rows` at most a fifth of the
+    rows; of a small task both are smaller in proportion."""
     scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
         "email",
         "phone",

@@ -28,6 +28,16 @@ class PromotionSettings(Section):
     approval_hours: float = Field(24, gt=0)
 
 
+class SelectSettings(Section):
+    """Which point between champion and trained version becomes the candidate (components/selection)."""
+
+    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    """Shares of the way from the champion's weights to the trained ones; 1 is the trained version and always looked at.
+    [1.0]: it is the candidate whatever it loses."""
+    minutes: float = Field(5, gt=0)
+    """Time for looking at them; what was looked at by then is chosen from."""
+
+
 class FailureRateSettings(Section):
     """A turn because the champion fails too often, by the review queue's random sample alone."""
 

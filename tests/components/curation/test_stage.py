@@ -39,7 +39,7 @@ def test_the_first_version_is_taught_all_own_rows(project: Write) -> None:
     main(project(own(20)))
     assert [row.id for row in read("train")] == [f"own-{n}" for n in range(20)]
     assert read("target") == read("regression") == []
-    assert report()["own"]["out"] == {"train": 20, "replay": 0, "not_sampled": 0}
+    assert report()["own"]["out"] == {"train": 20, "replay": 0, "tuning": 0, "not_sampled": 0}
 
 
 def test_a_teacher_s_rows_are_taught_counted_and_never_held_back_to_test_with(project: Write) -> None:

@@ -21,7 +21,7 @@ from components.training.__main__ import main
 from components.training.classifier import Classifier
 from tests.components.training.conftest import NUMBERS, rows, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 HOW: dict[str, Any] = {
     "objective": "classify", "method": "full", "steps": 80, "lr": 0.01, "calibration_share": 0.2
 }  # fmt: skip
