@@ -243,8 +243,8 @@ def _feedback(
     for counted in body.rows():
         by_side[sides.assign(counted.text)].append(counted)
     ledger.remove(drop(row.row, TORN, "sides") for row in by_side["torn"])
-    taught, locked, tuning = by_side["taught"], by_side["locked"], by_side["tuning"]
-    return _Feedback(ledger, taught, locked, tuning, review, disliked, doubted_dislikes)
+    sided = (by_side["taught"], by_side["locked"], by_side["tuning"])
+    return _Feedback(ledger, *sided, review, disliked, doubted_dislikes)
 
 
 def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:
