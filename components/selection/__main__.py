@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
-import time
 from pathlib import Path
+from time import monotonic
 
 from components import config, layout, stage
 from components.evaluation.metrics import metric_of
@@ -26,7 +27,10 @@ def main(settings: config.Settings) -> None:
     curated = layout.curated(settings.task)
     target, guard = (read_rows(curated / f"tuning_{name}.jsonl", Example) for name in ("target", "guard"))
     reason = _nothing_to_choose(settings, target, guard)
-    with tempfile.TemporaryDirectory(dir=layout.trained(settings.task).parent, prefix=".selection.") as folder:
+    beside = layout.trained(settings.task).parent
+    for left in beside.glob(".selection.*"):  # of a stage that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".selection.") as folder:
         if reason is None:
             selection, seconds, taken = _select(settings, target, guard, Path(folder))
         else:
@@ -62,17 +66,17 @@ def _select(
     tokenizer = load_tokenizer(layout.BASE)
     tokenizer.chat_template = (trained / "chat_template.jinja").read_text(encoding="utf-8")
     rows = Rows(load(settings.task), target, guard, layout.BASE, tokenizer, settings.evaluate, settings.threads)
-    began = time.monotonic()
+    began = monotonic()
     champion = Point.model_validate(
         dict(zip(("target", "guard"), rows.means(layout.CHAMPION, remember=True), strict=True))
         | {"name": "champion", "strength": 0.0}
     )
-    seconds = {"champion": time.monotonic() - began}
+    seconds = {"champion": monotonic() - began}
     folders: dict[float, Path] = {1.0: trained}
     points: list[Point] = []
     strengths = sorted({*settings.select.strengths, 1.0}, reverse=True)
     for strength in strengths:
-        started = time.monotonic()
+        started = monotonic()
         if started - began + max(seconds.values()) > 60 * settings.select.minutes:
             break
         if strength < 1:
@@ -84,7 +88,7 @@ def _select(
         of_target, of_guard = rows.means(folders[strength])
         name = "trained" if strength == 1 else f"strength {strength:g}"
         points.append(Point(name=name, strength=strength, target=round(of_target, 6), guard=round(of_guard, 6)))
-        seconds[name] = time.monotonic() - started
+        seconds[name] = monotonic() - started
         log.info("%s: target %.3f, old rows %.3f", name, of_target, of_guard)
     if not points:
         return _selection(settings, target, guard, 1.0, "no_time", left_out=strengths), seconds, None
