@@ -8,8 +8,9 @@ same curated rows, every remedy makes its versions:
 strength       between the champion's weights and the trained ones, an adapter's factors each by itself (stage `select`)
 product        the same of the product of an adapter's two factors, cut to their rank by its singular values
 two seeds      another training of the same rows with another seed; the mean of both
-lower rate     another training with half the rate
+lower rate     another training with half of the rate, or a quarter
 near replay    80 more steps from the trained version, on corrections and own rows like the tuning rows that it broke
+few old rows   the trained version of a turn that replays only 300 old rows, which forgets, and the points towards it
 
 All are measured on an independent draw of the generator: 3,000 messages like the first version's test (old), and 1,500
 like the traffic that the corrections are of (target). Beside it stands what the tuning rows say, by which stage
@@ -49,7 +50,8 @@ from components.task import generator
 from components.task import load as load_task
 
 OLD, NEW = 3000, 1500
-STRENGTHS = (0.25, 0.5, 0.75, 0.875)
+STRENGTHS, PRODUCTS = (0.5, 0.75, 0.85, 0.9, 0.95), (0.75, 0.875)
+FEW, FORGETFUL = 300, "few old rows"
 NEAR_STEPS, NEAR_ROWS = 80, 40
 """Of `near replay`: steps, and own rows for each broken one."""
 WEIGHTS = "adapter_model.safetensors"
@@ -168,23 +170,22 @@ class Measured:
         }  # fmt: skip
         self.file.write_text(json.dumps(self.results))
 
-    def between(self) -> None:
-        """Points between champion and trained version, by factors and by products."""
-        for strength in STRENGTHS:
-            for kind in ("strength", "product"):
-                name = f"{kind} {strength:g}"
-                if name in self.results:
-                    continue
-                folder = Path("remedies") / name
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-                began = time.perf_counter()
-                pair = (folder, layout.CHAMPION, self.trained, strength)
-                if kind == "strength":
-                    write_between(*pair, layout.BASE, self.tokenizer, self.settings.model.context)
-                else:
-                    between_products(*pair)
-                self.look(name, folder, time.perf_counter() - began)
+    def between(self, of: str, trained: Path, strengths: Sequence[float], products: Sequence[float] = ()) -> None:
+        """Points between the champion and a version, by factors and by products."""
+        for kind, strength in [*(("strength", s) for s in strengths), *(("product", s) for s in products)]:
+            name = f"{of}{kind} {strength:g}"
+            if name in self.results:
+                continue
+            folder = Path("remedies") / name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            began = time.perf_counter()
+            if kind == "strength":
+                context = self.settings.model.context
+                write_between(folder, layout.CHAMPION, trained, strength, layout.BASE, self.tokenizer, context)
+            else:
+                between_products(folder, layout.CHAMPION, trained, strength)
+            self.look(name, folder, time.perf_counter() - began)
 
     def trainings(self) -> None:
         """Remedies that train."""
@@ -195,19 +196,35 @@ class Measured:
             self.look("other seed alone", other, seconds)
             mean(Path("remedies/mean"), self.trained, other)
             self.look("mean of two seeds", Path("remedies/mean"), seconds)
-        if "half the rate" not in self.results:
-            half, seconds = train("half the rate", {"train.lr": methods.RATES["lora"] / 2})
-            self.look("half the rate", half, seconds)
-        if "near replay" not in self.results:
-            rows = read_rows(self.curated("train"), Example)
-            own = [row for row in rows if not row.of_feedback]
-            new = [row for row in rows if row.of_feedback]
-            before, after = (self.tuning.values(version)[1] for version in (layout.CHAMPION, self.trained))
-            broken = [row for row, a, b in zip(self.tuning.guard, before, after, strict=True) if b < a]
-            taught = [*near_rows(broken, own), *new] if broken else rows
-            changes = {"train.steps": NEAR_STEPS, "train.feedback_share": 0.0}
-            made, seconds = train("near replay", changes, taught, self.trained)
-            self.look("near replay", made, seconds)
+        for name, share in (("half the rate", 2), ("a quarter of the rate", 4)):
+            if name not in self.results:
+                slower, seconds = train(name, {"train.lr": methods.RATES["lora"] / share})
+                self.look(name, slower, seconds)
+        self.replayed("", self.trained)
+
+    def replayed(self, of: str, trained: Path) -> None:
+        """A short training from a version, on own rows like those that it broke."""
+        name = f"{of}near replay"
+        if name in self.results:
+            return
+        rows = read_rows(self.curated("train"), Example)
+        own, new = [row for row in rows if not row.of_feedback], [row for row in rows if row.of_feedback]
+        before, after = (self.tuning.values(version)[1] for version in (layout.CHAMPION, trained))
+        broken = [row for row, a, b in zip(self.tuning.guard, before, after, strict=True) if b < a]
+        taught = [*near_rows(broken, own), *new] if broken else rows
+        changes = {"train.steps": NEAR_STEPS, "train.feedback_share": 0.0}
+        made, seconds = train(name, changes, taught, trained)
+        self.look(name, made, seconds)
+
+    def few_old_rows(self) -> None:
+        """The same where training does forget: a turn that has only a few hundred old rows to replay."""
+        rows = read_rows(self.curated("train"), Example)
+        own, new = [row for row in rows if not row.of_feedback], [row for row in rows if row.of_feedback]
+        forgetful, seconds = train("few old rows", {}, [*own[:FEW], *new])
+        if FORGETFUL not in self.results:
+            self.look(FORGETFUL, forgetful, seconds)
+        self.between(f"{FORGETFUL}, ", forgetful, STRENGTHS)
+        self.replayed(f"{FORGETFUL}, ", forgetful)
 
 
 @contextmanager
@@ -229,16 +246,14 @@ def table(results: dict[int, dict[str, dict[str, float]]]) -> Table:
     seeds = list(results)
     for column in ("version", *(f"seed {seed}" for seed in seeds), "mean", "tuning rows", "seconds"):
         shown.add_column(column)
-    for name in results[seeds[0]]:
-        if name == "champion":
-            continue
+    for name in sorted(set.intersection(*(set(found) for found in results.values())) - {"champion"}):
         gains = [
-            [results[s][name][key] - results[s]["champion"][key] for s in seeds if name in results[s]]
+            [results[s][name][key] - results[s]["champion"][key] for s in seeds]
             for key in ("target", "old", "tuning_target", "tuning_guard")
         ]
         cells = [f"{a:+.3f} / {b:+.4f}" for a, b in zip(gains[0], gains[1], strict=True)]
         means = [sum(values) / len(values) for values in gains]
-        seconds = sum(results[s][name]["seconds"] for s in seeds if name in results[s]) / len(gains[0])
+        seconds = sum(results[s][name]["seconds"] for s in seeds) / len(seeds)
         shown.add_row(
             name, *cells, f"{means[0]:+.3f} / {means[1]:+.4f}", f"{means[2]:+.3f} / {means[3]:+.4f}", f"{seconds:.1f}"
         )
@@ -273,8 +288,9 @@ def main() -> None:
                 for name, version in (("champion", layout.CHAMPION), ("trained", measured.trained)):
                     if name not in measured.results:
                         measured.look(name, version, 0.0)
-                measured.between()
+                measured.between("", measured.trained, STRENGTHS, PRODUCTS)
                 if not arguments.strength_only:
+                    measured.few_old_rows()
                     measured.trainings()
                 results[seed] = measured.results
                 console.print(table({seed: measured.results}))

@@ -66,7 +66,8 @@ class ImproveSettings(Section):
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
     corrections: int = Field(120, ge=1)
-    """So many that the part locked as tests (curate.regression_share) nearly always reaches promotion.min_target."""
+    """So many that the tests among them (curate.regression_share, less curate.tuning_share) nearly always reach
+    promotion.min_target."""
     early: int = Field(80, ge=0)
     """So many must wait before the failure rate or drift starts a turn: without any, it would have nothing to learn."""
     failure_rate: FailureRateSettings = FailureRateSettings()
