@@ -18,7 +18,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from components import config, golden, layout
+from components import config, golden, label_head, layout
 from components.files import sha256_of, write_rows
 from components.models import check_adapter, load_model, load_tokenizer, read_manifest, tensor_hash, write_manifest
 from components.selection.__main__ import main
@@ -111,6 +111,24 @@ def test_the_candidate_is_the_taken_point_and_the_report_names_every_one(version
     main(settings)
     assert (sha256_of(CANDIDATE), (layout.selection("toy") / "selection.json").read_bytes()) == first
     assert not [p for p in CANDIDATE.parent.iterdir() if p.name.startswith(".")], "no point is left lying"
+
+
+def test_a_label_head_is_mixed_with_the_weights_below_it(versions: Versions, tmp_path: Path) -> None:
+    Path("tasks/toy/task.yaml").write_text("name: toy\ntitle: Toy\nanswer: label\nsystem: Name it.\n")
+    settings = versions({"objective": "classify", "calibration_share": 0.2})
+    zero, one, half = (between(s, tmp_path / f"at-{s}") for s in (0.0, 1.0, 0.5))
+    assert [tensor_hash(zero), tensor_hash(one)] == [tensor_hash(layout.CHAMPION), tensor_hash(TRAINED)]
+    old, new, mixed = (label_head.read(folder) for folder in (layout.CHAMPION, TRAINED, half))
+    assert torch.allclose(mixed.weight, (old.weight + new.weight) / 2, atol=1e-6)
+    assert not torch.allclose(mixed.weight, new.weight, atol=1e-4)
+    assert mixed.temperature == pytest.approx((old.temperature + new.temperature) / 2)
+    model = load_model(layout.BASE, half, dtype="float32")
+    assert golden.differences(model, load_tokenizer(layout.BASE), golden.read(half), mixed) == []
+    main(with_strengths(settings, 0.5))
+    assert len(selection().points) == 3
+    labels = json.loads((layout.CHAMPION / label_head.LABELS).read_text())
+    (layout.CHAMPION / label_head.LABELS).write_text(json.dumps(labels | {"labels": labels["labels"][::-1]}))
+    assert unlike(layout.CHAMPION, TRAINED) == "other_labels"
 
 
 def test_where_time_is_up_what_was_looked_at_is_chosen_from(versions: Versions) -> None:
