@@ -31,9 +31,9 @@ class PromotionSettings(Section):
 class SelectSettings(Section):
     """Which point between champion and trained version becomes the candidate (components/selection)."""
 
-    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.75, 0.85, 0.9, 0.95, 1.0)
     """Shares of the way from the champion's weights to the trained ones; 1 is the trained version and always looked at.
-    [1.0]: it is the candidate whatever it loses."""
+    [1.0]: it is the candidate whatever it loses. Of an adapter's, what is new comes late: most lie near 1."""
     minutes: float = Field(5, gt=0)
     """Time for looking at them; what was looked at by then is chosen from."""
 
