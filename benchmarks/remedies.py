@@ -11,6 +11,7 @@ two seeds      another training of the same rows with another seed; the mean of 
 lower rate     another training with half of the rate
 near replay    80 more steps from the trained version, on corrections and own rows like the tuning rows that it broke
 few old rows   the trained version of a turn that replays only 300 old rows, which forgets, and the points towards it
+               (its near replay has all old rows to draw from, so it is no like for like)
 
 All are measured on an independent draw of the generator: 3,000 messages like the first version's test (old), and 500
 like the traffic that the corrections are of (target). Beside it stands what the tuning rows say, by which stage

@@ -81,7 +81,7 @@ class CurateSettings(Section):
     """Rows of the task's own that are never taught: what replay must preserve."""
     tuning_rows: int = Field(400, ge=0)
     """Further own rows that are never taught: they choose among candidates. With `replay_rows` at most a fifth of the
-    rows; of a small task both are smaller in proportion."""
+    rows, and by themselves at most a third of that fifth."""
     scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
         "email",
         "phone",

@@ -39,12 +39,14 @@ def held_back(
     rows: Sequence[Example], replay: int, tuning: int, near: float, seed: int
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Ids of about `replay` and `tuning` rows, whole clusters in the order of a seeded hash: the same whatever
-    feedback says. Where both together are more than `MOST` of the rows, both shrink alike."""
-    scale = min(1.0, len(rows) * MOST / max(1, replay + tuning))
+    feedback says. Together at most `MOST` of the rows, and those for tuning at most a third of that."""
+    room = int(len(rows) * MOST)
+    tuning = min(tuning, room // 3)
+    replay = min(replay, room - tuning)
     chosen: tuple[set[str], set[str]] = (set(), set())
     drawn = sorted(clusters(rows, near), key=lambda c: fraction(seed, "replay", question_key(question(c[0]))))
     for cluster in drawn:
-        for ids, most in zip(chosen, (int(replay * scale), int(tuning * scale)), strict=True):
+        for ids, most in zip(chosen, (replay, tuning), strict=True):
             if len(ids) + len(cluster) <= most:
                 ids.update(row.id for row in cluster)
                 break

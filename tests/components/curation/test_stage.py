@@ -125,7 +125,7 @@ def test_tuning_rows_and_what_is_near_them_stand_in_no_other_set_and_keep_their_
         again = roles[1].get(text)
         assert again in (role, turn.get(role)) or (role, again) == ("train", None), (text, role, again)
     sources = Counter(row.source for row in read("tuning_guard"))
-    assert sources["task"] == 5, "of 50 own rows a fifth, half of it for replay"
+    assert sources["task"] == 3, "of 50 own rows a fifth, a third of it for tuning"
     assert sources["correction"] > 5
     assert report()["feedback"]["out"]["tuning"] == len(read("tuning_target")) + sources["correction"]
 
@@ -137,7 +137,7 @@ def test_a_task_with_enough_rows_holds_back_as_many_as_it_is_asked_for(project: 
     assert read("replay") == replay, "tuning rows are further ones"
     assert (len(read("tuning_guard")), len(read("train"))) == (4, 88)
     main(project(own(100), replay_rows=40, tuning_rows=20))
-    assert (len(read("replay")), len(read("tuning_guard")), len(read("train"))) == (13, 6, 81)
+    assert (len(read("replay")), len(read("tuning_guard")), len(read("train"))) == (14, 6, 80)
 
 
 def test_an_own_row_near_an_evaluation_row_is_not_taught(project: Write) -> None:
