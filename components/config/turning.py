@@ -31,7 +31,7 @@ class PromotionSettings(Section):
 class SelectSettings(Section):
     """Which point between champion and trained version becomes the candidate (components/selection)."""
 
-    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.75, 0.85, 0.9, 0.95, 1.0)
+    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
     """Shares of the way from the champion's weights to the trained ones; 1 is the trained version and always looked at.
     [1.0]: it is the candidate whatever it loses. Of an adapter's, what is new comes late: most lie near 1."""
     minutes: float = Field(5, gt=0)
