@@ -87,7 +87,7 @@ def main() -> None:
             wanted = settings.model_dump() | {"train": settings.train.model_dump() | how | LINES[line]}
             wanted["train"]["distill"]["teacher"] = str(TEACHER)
             train(config.parse(wanted))
-            adapter = layout.adapter(settings.task)
+            adapter = layout.trained(settings.task)
             values = exact(settings.task, SETS, layout.BASE, adapter, settings.evaluate.max_new_tokens)
             shown.add_row(line, f"{len(taught):,}", *(f"{values[name]:.3f}" for name in SETS))
         os.chdir(project)

@@ -279,7 +279,7 @@ def trained(objective: str, project: Path, changes: dict[str, Any]) -> dict[str,
     if done.returncode:
         sys.exit(f"{objective}: {done.stderr[-2000:]}")
     task = load_task("intake")
-    after = Model(task, settings, layout.adapter("intake"))
+    after = Model(task, settings, layout.trained("intake"))
     found = measure(after, sets(), read_rows(Path("pairs_heldout.jsonl"), Preference))
     before = Model(task, settings, layout.CHAMPION)
     found["kl"] = divergence(after, before, sets()["target"])

@@ -86,6 +86,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def copy_folder(source: Path, into: Path) -> None:
+    """A folder's files in another one that is there already: as further names of the same files where the file system
+    can do that, so that large weights are not written twice."""
+
+    def link(one: str, other: str) -> str:
+        try:
+            os.link(os.path.realpath(one), other)
+        except OSError:
+            shutil.copy2(one, other)
+        return other
+
+    shutil.copytree(source, into, copy_function=link, dirs_exist_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file, or nothing."""
     with replacing(path) as temporary:

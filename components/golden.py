@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from components.label_head import LabelHead
 
 FILE = "golden.json"
+MOST_TOKENS = 128
+"""Longest golden answer: long enough for a structured one, short on a base that never stops."""
 TOLERANCE = 1e-3
 """Nats by which one token's log-probability may differ between two float32 computations."""
 
@@ -73,6 +75,25 @@ def make(
         answer=str(tokenizer.decode(answer, skip_special_tokens=True)),
         logprobs=tuple(round(value, 6) for value in logprobs(model, prompt, answer)),
     )
+
+
+def write_answers(
+    folder: Path,
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[Message]],
+    context: int,
+    head: LabelHead | None = None,
+) -> None:
+    """Answer every prompt and write golden.json into a version's folder.
+
+    Args:
+        model: the version as it will answer.
+        context: tokens of prompt and answer together.
+    """
+    room = [min(MOST_TOKENS, context - len(chat.prompt_ids(tokenizer, messages))) for messages in prompts]
+    asked = zip(prompts, room, strict=True)
+    write(folder, [make(model, tokenizer, messages, tokens, head) for messages, tokens in asked])
 
 
 def greedy(model: torch.nn.Module, prompt: Sequence[int], end: int, max_new_tokens: int) -> list[int]:

@@ -48,9 +48,11 @@ def curated(task: str) -> Path:
     """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
     replay.jsonl (old rows that no adapter is
     taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (locked feedback
-    that the champion was not taught), regression.jsonl (locked in the turns it was taught). Preference rows:
-    preferences.jsonl (to teach) and preferences_heldout.jsonl (to show what was learned); so with Judged rows:
-    judged.jsonl, judged_heldout.jsonl.
+    that the champion was not taught), regression.jsonl (locked in the turns it was taught). tuning_target.jsonl and
+    tuning_guard.jsonl choose the candidate and are no part of the verdict: locked feedback that was set aside, of the
+    same turns as target, and own rows held back with that of earlier turns. Preference rows: preferences.jsonl (to
+    teach) and preferences_heldout.jsonl (to show what was learned); so with Judged rows: judged.jsonl,
+    judged_heldout.jsonl.
     Beside them review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
     return Path("data") / task / "curated"
 
@@ -60,9 +62,19 @@ def quality(task: str) -> Path:
     return Path("reports") / task / "quality"
 
 
-def adapter(task: str) -> Path:
+def trained(task: str) -> Path:
     """What train writes: adapter, tokenizer, chat template, golden.json, manifest.json."""
+    return Path("models") / task / "trained"
+
+
+def adapter(task: str) -> Path:
+    """The candidate, a version like `trained`: what select made of it and the champion, or the trained one itself."""
     return Path("models") / task / "adapter"
+
+
+def selection(task: str) -> Path:
+    """selection.json: every point that was looked at and the one that was taken; seconds.json: this machine's times."""
+    return Path("reports") / task / "selection"
 
 
 def training(task: str) -> Path:

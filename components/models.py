@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from components import tensors
 from components.chat import PLAIN_TEMPLATE
+from components.files import write_text
 from components.schema import Record
 
 if TYPE_CHECKING:
@@ -315,6 +316,13 @@ def read_manifest(adapter: Path) -> Manifest:
         return Manifest.model_validate_json((adapter / "manifest.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValidationError, UnicodeDecodeError):
         raise ModelError(f"{adapter}/manifest.json is missing or damaged: this is no complete version") from None
+
+
+def write_manifest(adapter: Path, manifest: Manifest) -> None:
+    """Write a version's manifest.json."""
+    # Not sorted: the order of a schema's properties is the order in which the model was taught to write them.
+    values = manifest.model_dump(mode="json", by_alias=True)
+    write_text(adapter / "manifest.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_adapter(base: Path, adapter: Path) -> None:

@@ -53,6 +53,10 @@ SENTENCES: dict[str, str] = {
         "better on {set}: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, {examples} "
         "examples)"
     ),
+    "gain_by_chance": (
+        "the gain on {set} could be chance: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, "
+        "{examples} examples); so few rows move that chance alone gives as much with probability {chance}"
+    ),
     "no_gain": (
         "no proven gain on {set}: {before} → {after}, gain {gain} ({confidence} interval {lower} to {upper}, "
         "{examples} examples); the lower bound must be above 0"
@@ -183,7 +187,7 @@ SENTENCES: dict[str, str] = {
     "voted": "{voter} has voted {vote} on this battle already; votes are not changed",
 }
 FIGURES = (
-    "broken mended limit bound cases provable needed "
+    "broken mended limit bound cases provable needed chance "
     "logprob agreed compared least events seconds questions kappa overlap consistency both count before after gain "
     "confidence lower upper examples fixed mean share answers wanted"
 )

@@ -29,6 +29,7 @@ ORDER = (
     "pretraining",
     "training",
     "evaluation",
+    "selection",
     "registry",
     "export",
 )

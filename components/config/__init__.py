@@ -47,6 +47,7 @@ from components.config.turning import (
     FailureRateSettings,
     ImproveSettings,
     PromotionSettings,
+    SelectSettings,
 )
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "RewardModelSettings",
     "RewardSettings",
     "Section",
+    "SelectSettings",
     "ServingSettings",
     "Settings",
     "SnapshotReference",

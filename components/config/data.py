@@ -84,6 +84,8 @@ class CurateSettings(Section):
     (components/curation/strata.py)."""
     heldout_rows: int = Field(500, ge=1)
     """Most held-out pairs, and most held-out judged answers: a sample likewise. They only show what was learned."""
+    tuning_share: float = Field(0.2, ge=0, lt=1)
+    """Share of the locked clusters that chooses among candidates (stage `select`) and is no part of the verdict."""
     rater_share: float = Field(0.5, gt=0, le=1)
     rater_free: int = Field(20, ge=0)
     """Rows of a turn that anybody may give before `rater_share` bounds them."""
@@ -91,7 +93,10 @@ class CurateSettings(Section):
     """The team's own: `rater_share` does not bound them, their word stands, and they may set gold questions."""
     trust: TrustSettings = TrustSettings()
     replay_rows: int = Field(300, ge=0)
-    """Rows of the task's own that are never taught: what replay must preserve (at most a fifth of them)."""
+    """Rows of the task's own that are never taught: what replay must preserve."""
+    tuning_rows: int = Field(400, ge=0)
+    """Further own rows that are never taught: they choose among candidates. With `replay_rows` at most a fifth of the
+    rows, and by themselves at most a third of that fifth."""
     scrub: tuple[Literal["email", "phone", "id_number", "url", "ip", "credit_card"], ...] = (
         "email",
         "phone",

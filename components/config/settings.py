@@ -33,6 +33,7 @@ from components.config.turning import (
     EvaluateSettings,
     ImproveSettings,
     PromotionSettings,
+    SelectSettings,
 )
 
 
@@ -56,6 +57,7 @@ class Settings(Section):
     curate: CurateSettings = CurateSettings()
     quality: QualitySettings = QualitySettings()
     train: TrainSettings = TrainSettings()
+    select: SelectSettings = SelectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     promotion: PromotionSettings = PromotionSettings()
     improve: ImproveSettings = ImproveSettings()

@@ -36,6 +36,16 @@ class PromotionSettings(Section):
     approval_hours: float = Field(24, gt=0)
 
 
+class SelectSettings(Section):
+    """Which point between champion and trained version becomes the candidate (components/selection)."""
+
+    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+    """Shares of the way from the champion's weights to the trained ones; 1 is the trained version and always looked at.
+    [1.0]: it is the candidate whatever it loses. Of an adapter's, what is new comes late: most lie near 1."""
+    minutes: float = Field(5, gt=0)
+    """Time for looking at them; what was looked at by then is chosen from."""
+
+
 class FailureRateSettings(Section):
     """A turn because the champion fails too often, by the review queue's random sample alone."""
 
@@ -64,7 +74,8 @@ class ImproveSettings(Section):
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
     corrections: int = Field(120, ge=1)
-    """So many that the part locked as tests (curate.regression_share) nearly always reaches promotion.min_target."""
+    """So many that the tests among them (curate.regression_share, less curate.tuning_share) nearly always reach
+    promotion.min_target."""
     early: int = Field(80, ge=0)
     """So many must wait before the failure rate or drift starts a turn: without any, it would have nothing to learn."""
     failure_rate: FailureRateSettings = FailureRateSettings()

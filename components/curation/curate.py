@@ -1,8 +1,8 @@
 """The whole of curation as one function from rows to rows: read it from top to bottom.
 
-The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
+The task's own rows:  clean, duplicates, contaminated, held back for replay and for tuning, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked, and of earlier turns a sample of either. Pairs, of corrections
+turns, rater cap, taught, locked or tuning, and of earlier turns a sample of each. Pairs, of corrections
 and brought ones: see `pairs`. Answers that were judged one by one, by thumbs and brought ones: see
 `judged`.
 """
@@ -41,7 +41,8 @@ Excess = Callable[[Sequence[Message]], "str | None"]
 
 
 COMPARED = ("preferences", "preferences_heldout", "judged", "judged_heldout")
-FILES = ("train", "replay", "target", "regression", *COMPARED, "review", "dropped")
+TUNING = ("tuning_target", "tuning_guard")
+FILES = ("train", "replay", "target", "regression", *TUNING, *COMPARED, "review", "dropped")
 
 
 @dataclass
@@ -52,6 +53,10 @@ class Curated:
     replay: list[Example]
     target: list[Example]
     regression: list[Example]
+    tuning_target: list[Example]
+    """This turn's feedback that chooses among candidates: never taught, and no part of the verdict."""
+    tuning_guard: list[Example]
+    """So with own rows, and feedback of earlier turns."""
     preferences: list[Preference]
     preferences_heldout: list[Preference]
     judged: list[Judged]
@@ -97,20 +102,24 @@ def curate(
     rows, removed = without_duplicates(rows, near, any_answer=task.answer == "text")
     own_ledger.remove(removed)
     rows = _apart(rows, tests, "decontaminate", "a near-duplicate of a row of evaluation set {}", near, own_ledger)
-    kept_back = held_back([r for r in rows if r.source != "teacher"], settings.replay_rows, near, seed)
-    replay = [row for row in rows if row.id in kept_back]
-    rows = [row for row in rows if row.id not in kept_back]
+    people = [r for r in rows if r.source != "teacher"]
+    replay_ids, tuning_ids = held_back(people, settings.replay_rows, settings.tuning_rows, near, seed)
+    replay = [row for row in rows if row.id in replay_ids]
+    tuning = [row for row in rows if row.id in tuning_ids]
+    rows = [row for row in rows if row.id not in replay_ids | tuning_ids]
     # Of people's rows whole clusters are held back, so that none is near; a teacher's may be.
     if any(row.source == "teacher" for row in rows):
-        held = {"rows held back for replay": list(map(question, replay))}
+        held = {"rows held back for replay": list(map(question, replay)), "tuning rows": list(map(question, tuning))}
         rows = _apart(rows, held, "decontaminate", "a teacher's, and a near-duplicate of {}", near, own_ledger)
 
-    sides = Sides(near, settings.regression_share, seed)
+    sides = Sides(near, settings.regression_share, seed, settings.tuning_share)
     for text in (*(text for texts in tests.values() for text in texts), *map(question, replay)):
         sides.lock(text)
+    for row in tuning:
+        sides.tune(question(row))
     feedback = _feedback(task, snapshots, cleaner, settings, sides, excess)
 
-    locked = {"locked feedback": [row.text for row in feedback.locked]}
+    locked = {"locked feedback": [row.text for row in (*feedback.locked, *feedback.tuning)]}
     rows = _apart(rows, locked, "decontaminate", "a near-duplicate of {}", near, own_ledger)
     taught = {"taught feedback": [row.text for row in feedback.taught]}
     rows = _apart(rows, taught, "superseded", "a near-duplicate of {}, which is newer", near, own_ledger)
@@ -120,15 +129,16 @@ def curate(
     chosen = bounded.again(earlier, rows, new, replayed, seed)
     again = [row for row in rows if row.id in chosen] if snapshots else rows
     lessons = [row for row in feedback.taught if row.turn >= new or row.row.event_id in chosen]
-    own_ledger.end(train=len(again), replay=len(replay), not_sampled=len(rows) - len(again))
+    own_ledger.end(train=len(again), replay=len(replay), tuning=len(tuning), not_sampled=len(rows) - len(again))
 
-    corrected = [_preference(row) for row in (*feedback.taught, *feedback.locked) if row.corrects]
+    answered = (*feedback.taught, *feedback.locked, *feedback.tuning)
+    corrected = [_preference(row) for row in answered if row.corrects]
     if brought or voted or judged:
         for row in rows:  # what corrections are about has its side already
             sides.teach(question(row))
     paired = pair_up([*corrected, *brought], task, cleaner, excess, sides, settings, voted)
 
-    praised = [(row.row, row.answer) for row in (*feedback.taught, *feedback.locked) if not row.corrects]
+    praised = [(row.row, row.answer) for row in answered if not row.corrects]
     thumbs = [*praised, *((row, row.answer) for row in feedback.disliked)]
     weighed = weigh(
         sorted(thumbs, key=lambda thumb: thumb[0].seq),
@@ -145,6 +155,8 @@ def curate(
 
     fixed, most = [row for row in feedback.locked if row.turn < new], settings.regression_rows
     asked_again = sampled({row.row.event_id: row.turn for row in fixed}, most, seed, "regression")
+    set_aside = [row for row in feedback.tuning if row.turn < new]
+    looked_at = sampled({row.row.event_id: row.turn for row in set_aside}, settings.tuning_rows, seed, "tuning")
     turns, shown = bounded.turns_of(snapshots, voted_in or {}), settings.heldout_rows
     ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
     result = Curated(
@@ -152,6 +164,8 @@ def curate(
         replay=replay,
         target=[_example(row, task) for row in feedback.locked if row.turn >= new],
         regression=[_example(row, task) for row in fixed if row.row.event_id in asked_again],
+        tuning_target=[_example(row, task) for row in feedback.tuning if row.turn >= new],
+        tuning_guard=[*tuning, *(_example(row, task) for row in set_aside if row.row.event_id in looked_at)],
         preferences=bounded.taught(paired.taught, turns, new, replayed, seed, paired.ledger, "preferences"),
         preferences_heldout=bounded.tested(paired.heldout, turns, shown, seed, paired.ledger, "preferences_heldout"),
         judged=bounded.taught(weighed.taught, turns, new, replayed, seed, weighed.ledger, "judged"),
@@ -165,6 +179,8 @@ def curate(
         target=len(result.target),
         regression=len(result.regression),
         regression_not_sampled=len(fixed) - len(result.regression),
+        tuning=len(result.tuning_target) + len(looked_at),
+        tuning_not_sampled=len(set_aside) - len(looked_at),
         review=len(result.review),
     )
     result.report = {
@@ -185,6 +201,7 @@ class _Feedback:
     ledger: Ledger
     taught: list[Settled]
     locked: list[Settled]
+    tuning: list[Settled]
     review: list[FeedbackRow]
     disliked: list[FeedbackRow]
     """Thumbs down that say of an answer that it is bad."""
@@ -244,11 +261,12 @@ def _feedback(
             if answer.row.event_id not in used:
                 body.forget(answer)
         ledger.remove(body.superseded(kept))
-    by_side: dict[str, list[Settled]] = {"taught": [], "locked": [], "torn": []}
+    by_side: dict[str, list[Settled]] = {"taught": [], "locked": [], "tuning": [], "torn": []}
     for counted in body.rows():
         by_side[sides.assign(counted.text)].append(counted)
     ledger.remove(drop(row.row, TORN, "sides") for row in by_side["torn"])
-    return _Feedback(ledger, by_side["taught"], by_side["locked"], review, disliked, doubted_dislikes)
+    sided = (by_side["taught"], by_side["locked"], by_side["tuning"])
+    return _Feedback(ledger, *sided, review, disliked, doubted_dislikes)
 
 
 def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:

@@ -185,7 +185,7 @@ def _by_side(
     """Answers to teach, and answers to test with, none of them near a row that is taught."""
     found: dict[str, list[Judged]] = {"taught": [], "locked": [], "torn": []}
     for row in rows:
-        found[sides.assign(asked(row.prompt))].append(row)
+        found[sides.pair_side(asked(row.prompt))].append(row)
     index = NearIndex(near)
     for row in found["locked"]:
         index.add(row.id, asked(row.prompt))

@@ -71,7 +71,7 @@ def pair_up(
     kept = _agreeing(_distinct(kept, settings.near_duplicate, ledger), ledger)
     found: dict[str, list[Preference]] = {"taught": [], "locked": [], "torn": []}
     for pair in kept:
-        found[sides.assign(asked(pair.prompt))].append(pair)
+        found[sides.pair_side(asked(pair.prompt))].append(pair)
     ledger.remove(gone(pair, "sides", TORN) for pair in found["torn"])
     trusted = settings.trusted_raters
     taught, excessive = capped_votes(

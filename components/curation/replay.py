@@ -38,15 +38,22 @@ def clusters(rows: Sequence[Example], near: float) -> list[list[Example]]:
     return list(grouped.values())
 
 
-def held_back(rows: Sequence[Example], count: int, near: float, seed: int) -> set[str]:
-    """Ids of about `count` rows, whole clusters in the order of a seeded hash: the same whatever feedback says."""
-    most = min(count, int(len(rows) * MOST))
-    chosen: set[str] = set()
+def held_back(
+    rows: Sequence[Example], replay: int, tuning: int, near: float, seed: int
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids of about `replay` and `tuning` rows, whole clusters in the order of a seeded hash: the same whatever
+    feedback says. Together at most `MOST` of the rows, and those for tuning at most a third of that."""
+    room = int(len(rows) * MOST)
+    tuning = min(tuning, room // 3)
+    replay = min(replay, room - tuning)
+    chosen: tuple[set[str], set[str]] = (set(), set())
     drawn = sorted(clusters(rows, near), key=lambda c: fraction(seed, "replay", question_key(question(c[0]))))
     for cluster in drawn:
-        if len(chosen) + len(cluster) <= most:
-            chosen.update(row.id for row in cluster)
-    return chosen
+        for ids, most in zip(chosen, (replay, tuning), strict=True):
+            if len(ids) + len(cluster) <= most:
+                ids.update(row.id for row in cluster)
+                break
+    return frozenset(chosen[0]), frozenset(chosen[1])
 
 
 def sample(rows: Sequence[Row], count: int, seed: int) -> list[Row]:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from components.curation.sources import share_of_teachers
 from components.evaluation import baseline, charts
+from components.evaluation.frontier import frontier
 from components.evaluation.results import BASELINE, Moved, Result, read_results
 from components.evaluation.verdict import signed
 from components.files import DataError, read_rows, write_text
@@ -86,6 +87,7 @@ def write_report(
         before=before,
         metric=METRICS[about.get("metric", "exact")],
         sets=[_set(c, titles, results, about, metrics, verdict) for c in verdict.table],
+        frontier=frontier(*(_json(reports / "selection" / f"{n}.json") for n in ("selection", "seconds"))),
         labels=_labels(folder, metrics, verdict, titles, before),
         losses=_losses(reports),
         moved=_moved(moved, titles, about),

@@ -189,7 +189,8 @@ def _judge_target(
         reasons.refuse(say("too_few", count=result.rows, least=promotion.min_target), need)
     else:
         numbers = _numbers(result.interval, result.rows, promotion) | _means(task, sets)
-        reasons.refuse(say("no_gain", set=title, **numbers), need)
+        code = "gain_by_chance" if result.interval.lower > 0 else "no_gain"
+        reasons.refuse(say(code, set=title, chance=f"{result.by_chance:.3f}", **numbers), need)
 
 
 def _judge_guards(

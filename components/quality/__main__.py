@@ -37,7 +37,7 @@ def sets(name: str) -> tuple[list[Line[Example]], dict[str, list[Line[Example]]]
     """
     curated = layout.curated(name)
     evaluation = {path.stem: read_lines(path, Example) for path in evaluation_files(layout.examples(name))}
-    for locked in ("replay", "target", "regression"):
+    for locked in ("replay", "target", "regression", "tuning_target", "tuning_guard"):
         evaluation[locked] = read_lines(curated / f"{locked}.jsonl", Example)
     return read_lines(curated / "train.jsonl", Example), evaluation
 

@@ -1,4 +1,4 @@
-"""Stage `train`: data/<task>/curated and models/base → models/<task>/adapter, a version."""
+"""Stage `train`: data/<task>/curated and models/base → models/<task>/trained, a version."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def teach(settings: config.Settings) -> None:
                 history = loop.fit(model, optimizers.adamw(model, lr), plan, checkpoints)
             methods.checkpoint_activations(model, False)
         shown = lesson.metrics(model) if lesson.metrics else {}
-        with replacing_folder(layout.adapter(settings.task)) as folder:
+        with replacing_folder(layout.trained(settings.task)) as folder:
             manifest = write_version(
                 folder,
                 model,

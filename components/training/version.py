@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import chat, golden
+from components import golden
 from components.files import write_text
-from components.models import Manifest, read_base, tensor_hash
+from components.models import Manifest, read_base, tensor_hash, write_manifest
 from components.schema import Example
 from components.task import Task
 from components.training import adapters, methods
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from components.config import TrainSettings
-
-GOLDEN_TOKENS = 128
-"""Longest golden answer: long enough for a structured one, short on a base that never stops."""
 
 
 def write_version(
@@ -61,14 +57,10 @@ def write_version(
         schema=schema.model_json_schema() if schema else None,
         created_by=created_by,
     )
-    # Not sorted: the order of a schema's properties is the order in which the model was taught to write them.
-    values = manifest.model_dump(mode="json", by_alias=True)
-    write_text(folder / "manifest.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-    room = [min(GOLDEN_TOKENS, context - len(chat.prompt_ids(tokenizer, example.prompt))) for example in prompts]
+    write_manifest(folder, manifest)
     head = model.head if isinstance(model, Classifier) else None
     answers = adapters.served(model.policy if isinstance(model, Classifier) else model, base, folder)
-    asked = zip(prompts, room, strict=True)
-    golden.write(folder, [golden.make(answers, tokenizer, example.prompt, tokens, head) for example, tokens in asked])
+    golden.write_answers(folder, answers, tokenizer, [example.prompt for example in prompts], context, head)
     return manifest
 
 

@@ -116,7 +116,7 @@ def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_mode
 ) -> None:
     output = told["demo"] = project.saqia("demo")
     first = stages(output, "build")
-    assert {name for name, mark in first.items() if mark == "✓"} == {"train", "evaluate"}
+    assert {name for name, mark in first.items() if mark == "✓"} == {"train", "select", "evaluate"}
     assert {first[name] for name in ("corpus", "pretrain", "instruct", "validate")} == {"="}
     assert "0 thumbs up, 90 corrections, all by simulated people" in output
     assert "The people in this demo are SIMULATED" in output

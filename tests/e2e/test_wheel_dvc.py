@@ -29,7 +29,13 @@ def test_an_experiment_reruns_what_it_touches_and_its_metrics_are_compared(proje
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "the lock")
     output = project.dvc("exp", "run", "-S", "train.lr=0.004", "-S", "train.steps=20")
-    for stage, runs in (("pretrain", False), ("validate", False), ("train", True), ("evaluate", True)):
+    for stage, runs in (
+        ("pretrain", False),
+        ("validate", False),
+        ("train", True),
+        ("select", True),
+        ("evaluate", True),
+    ):
         assert (f"Running stage '{stage}'" in output) is runs, output[-3000:]
     changed = project.dvc("metrics", "diff")
     assert "reports/parcels/training/metrics.json" in changed

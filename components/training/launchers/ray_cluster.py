@@ -50,7 +50,7 @@ def launch(settings: config.Settings) -> None:
             log.warning("%s: waiting until it has grown", what)
         start(_stage, {"folder": str(folder)}, processes, settings.train.restarts, bool(gpus))
         if folder != here:
-            for made in (layout.adapter(settings.task), layout.training(settings.task)):
+            for made in (layout.trained(settings.task), layout.training(settings.task)):
                 with replacing_folder(here / made) as temporary:
                     shutil.copytree(folder / made, temporary, dirs_exist_ok=True)
 

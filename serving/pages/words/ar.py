@@ -33,6 +33,10 @@ TOLD = {
     "better": (
         "أفضل في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، {examples} مثالًا)"
     ),
+    "gain_by_chance": (
+        "قد يكون المكسب في {set} مصادفة: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
+        "{examples} مثالًا)؛ ما تحرّك من الصفوف قليل، واحتمال مثله مصادفةً {chance}"
+    ),
     "no_gain": (
         "لم يثبت مكسب في {set}: {before} ← {after}، المكسب {gain} (فترة {confidence} من {lower} إلى {upper}، "
         "{examples} مثالًا)؛ يجب أن يزيد الحد الأدنى على 0"

@@ -76,7 +76,8 @@ def project(tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPa
         with files.replacing_folder(layout.snapshots("mail")) as into:
             for number, rows in enumerate(snapshots or [], 1):
                 files.write_rows(into / f"{number:04}.jsonl", rows)
-        values = {"task": "mail", "curate": {"replay_rows": 0, **curate}, "train": {"replay": replay}}
+        nothing_apart = {"replay_rows": 0, "tuning_rows": 0, "tuning_share": 0}
+        values = {"task": "mail", "curate": {**nothing_apart, **curate}, "train": {"replay": replay}}
         return config.parse({**values, "model": {"context": 512}})
 
     return write

@@ -75,6 +75,25 @@ def test_the_share_of_locked_questions_is_the_one_asked_for() -> None:
     assert 200 < locked < 300
 
 
+def test_of_the_locked_questions_a_share_chooses_and_no_taught_one_becomes_locked_for_it() -> None:
+    plain, tuned = Sides(0.8, 0.25, 17), Sides(0.8, 0.25, 17, tuning=0.2)
+    before, after = ([sides.assign(sentence(n)) for n in range(2000)] for sides in (plain, tuned))
+    assert {(a, b) for a, b in zip(before, after, strict=True)} == {
+        ("taught", "taught"),
+        ("locked", "locked"),
+        ("locked", "tuning"),
+    }
+    assert 70 < after.count("tuning") < 130
+
+
+def test_what_is_near_a_tuning_question_is_neither_taught_nor_a_test() -> None:
+    sides = Sides(0.7, 0.0, 17)
+    text = sentence(1, 30)
+    sides.tune(text)
+    assert sides.assign(variant(text, 5)) == "tuning"
+    assert sides.pair_side(variant(text, 5)) == "locked", "its pair is shown and not taught"
+
+
 def test_another_seed_draws_other_questions() -> None:
     texts = [sentence(n) for n in range(100)]
     drawn = [[Sides(0.8, 0.5, seed).assign(text) for text in texts] for seed in (1, 2)]

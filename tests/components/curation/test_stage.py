@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from components import config, files, layout, stage
 from components.curation.__main__ import main
 from components.curation.ledger import Ledger
+from components.curation.near import NearIndex
 from components.curation.sources import share_of_teachers
 from components.schema import Dropped, Example, FeedbackRow, Preference
 from components.sentences import say
@@ -39,7 +41,7 @@ def test_the_first_version_is_taught_all_own_rows(project: Write) -> None:
     main(project(own(20)))
     assert [row.id for row in read("train")] == [f"own-{n}" for n in range(20)]
     assert read("target") == read("regression") == []
-    assert report()["own"]["out"] == {"train": 20, "replay": 0, "not_sampled": 0}
+    assert report()["own"]["out"] == {"train": 20, "replay": 0, "tuning": 0, "not_sampled": 0}
 
 
 def test_a_teacher_s_rows_are_taught_counted_and_never_held_back_to_test_with(project: Write) -> None:
@@ -114,6 +116,50 @@ def test_replay_rows_are_never_taught_and_the_same_whatever_feedback_says(projec
     assert not {row.id for row in held} & {row.id for row in read("train")}
     main(project(own(50), snapshots=[[correction(sentence(n)) for n in range(100, 140)]], replay_rows=8))
     assert read("replay") == held
+
+
+SETS = ("train", "replay", "target", "regression", "tuning_target", "tuning_guard")
+
+
+def test_tuning_rows_and_what_is_near_them_stand_in_no_other_set_and_keep_their_role(project: Write) -> None:
+    def near(number: int) -> str:
+        return f"{sentence(number, 30)} please"
+
+    first = [correction(text) for n in range(100, 160) for text in (sentence(n, 30), near(n))]
+    second = [correction(text) for n in range(130, 220) for text in (near(n), f"{near(n)} do")]
+    test = [example(f"test-{n}", sentence(n, 30)) for n in range(100, 105)]
+    held = {"replay_rows": 8, "tuning_rows": 8, "regression_share": 0.5, "tuning_share": 0.5}
+    roles: list[dict[str, str]] = []
+    for snapshots in ([first], [first, second]):
+        main(project(own(50), test=test, snapshots=snapshots, **held))
+        roles.append({row.question: name for name in SETS for row in read(name)})
+        rows = [(name, row) for name in SETS for row in read(name)]
+        assert len(roles[-1]) == len(rows), "no question stands in two sets"
+        index = NearIndex(0.8)
+        for name, row in [*rows, *(("test", row) for row in test)]:
+            index.add(name, row.question)
+        around = {name: {other for other, _ in index.matches(row.question)} for name, row in rows if "tuning" in name}
+        assert set(around) <= {"tuning_target", "tuning_guard"}
+        assert all(others <= {"tuning_target", "tuning_guard"} for others in around.values()), around
+    turn = {"tuning_target": "tuning_guard", "target": "regression"}
+    assert {"tuning_target", "target"} <= set(roles[0].values())
+    for text, role in roles[0].items():
+        again = roles[1].get(text)
+        assert again in (role, turn.get(role)) or (role, again) == ("train", None), (text, role, again)
+    sources = Counter(row.source for row in read("tuning_guard"))
+    assert sources["task"] == 3, "of 50 own rows a fifth, a third of it for tuning"
+    assert sources["correction"] > 5
+    assert report()["feedback"]["out"]["tuning"] == len(read("tuning_target")) + sources["correction"]
+
+
+def test_a_task_with_enough_rows_holds_back_as_many_as_it_is_asked_for(project: Write) -> None:
+    main(project(own(100), replay_rows=8))
+    replay = read("replay")
+    main(project(own(100), replay_rows=8, tuning_rows=4))
+    assert read("replay") == replay, "tuning rows are further ones"
+    assert (len(read("tuning_guard")), len(read("train"))) == (4, 88)
+    main(project(own(100), replay_rows=40, tuning_rows=20))
+    assert (len(read("replay")), len(read("tuning_guard")), len(read("train"))) == (14, 6, 80)
 
 
 def test_an_own_row_near_an_evaluation_row_is_not_taught(project: Write) -> None:

@@ -7,14 +7,17 @@ import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from components import layout
 from components.config import Settings
 from components.evaluation.__main__ import main
+from components.evaluation.frontier import WHY
 from components.evaluation.report import SIMULATED, markdown, read_verdict, summary, write_report
 from components.files import DataError, write_json
+from components.selection.record import Point, Reason, Selection
 from tests.components.evaluation import toy
 from tests.components.evaluation.conftest import World
 
@@ -155,3 +158,41 @@ def test_a_label_that_is_always_given_is_called_poor_however_often_it_is_right(s
     given = [score(task, "test", row, said or row.answer) for row in rows]
     (line,) = quality(task, [SetResult("test", "test", "guard", rows, given, given)])
     assert line.endswith(f"on test: {word}")
+
+
+def selection(reason: str, taken: float, *points: tuple[float, float, float]) -> dict[str, object]:
+    """selection.json as stage `select` writes it."""
+    named = [
+        Point(name="trained" if s == 1 else f"strength {s:g}", strength=s, target=t, guard=g) for s, t, g in points
+    ]
+    return Selection.model_validate(
+        {"taken": taken, "reason": reason, "metric": "exact", "target_rows": 43, "guard_rows": 400, "most_loss": 0.005,
+         "keep": 0.9, "points": named, "left_out": [0.25]}
+    ).model_dump(mode="json")  # fmt: skip
+
+
+def test_the_page_shows_every_point_between_champion_and_trained_version(reports: Path, tmp_path: Path) -> None:
+    points = ((0.0, 0.1, 0.97), (0.5, 0.8, 0.972), (1.0, 0.95, 0.94))
+    write_json(reports / "selection" / "selection.json", selection("within", 0.5, *points))
+    write_json(reports / "selection" / "seconds.json", {"strength 0.5": 1.25})
+    page = write_report(reports, "toy", tmp_path).read_text()
+    assert "Taken: <b>strength 0.5</b>, because the strongest that loses at most 0.005 on old rows" in page
+    assert "keep 90% of the gain" in page
+    assert "Time was up before strength 0.25." in page
+    assert page.count('<i class="taken"') == 1
+    row = re.search(r"<tr><td>strength 0.5</td>(.*)</tr>", page)
+    assert row is not None
+    assert re.findall(r">([^<>]+)<", row[1]) == ["0.5", "0.800", "0.972", "1.2", "taken"]
+
+
+def test_a_candidate_that_nothing_was_compared_for_says_why(reports: Path, tmp_path: Path) -> None:
+    assert "Which candidate" not in write_report(reports, "toy", tmp_path).read_text(), "a report of before the stage"
+    write_json(reports / "selection" / "selection.json", selection("other_base", 1.0))
+    page = write_report(reports, "toy", tmp_path).read_text()
+    assert "Taken: <b>the trained version</b>, because the champion stands on another base." in page
+    write_json(reports / "selection" / "selection.json", selection("no_champion", 1.0))
+    assert "Which candidate" not in write_report(reports, "toy", tmp_path).read_text()
+
+
+def test_every_reason_of_a_selection_has_its_words() -> None:
+    assert set(WHY) == set(get_args(Reason))

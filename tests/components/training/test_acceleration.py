@@ -41,7 +41,7 @@ def test_weights_that_are_trained_stay_as_they_are() -> None:
 
 def test_a_version_taught_in_bfloat16_is_proven_on_the_base_as_it_is_served(toy: Path) -> None:
     main(settings(precision="bfloat16", steps=4))
-    version = layout.adapter("toy")
+    version = layout.trained("toy")
     served = load_model(layout.BASE, version)
     assert {parameter.dtype for parameter in served.parameters()} == {torch.float32}
     rounded = adapters.new_adapter(settings().train, layout.BASE)

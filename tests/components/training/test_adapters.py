@@ -26,7 +26,7 @@ from serving.engine.torch_engine import TorchEngine
 from tests.components.training.conftest import NUMBERS, rows, settings
 from tests.components.training.test_preference import pairs
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 
 
 def _greedy(model: Any, prompt: golden.GoldenPrompt, end: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from components.training.__main__ import main
 from components.training.classifier import Classifier
 from tests.components.training.conftest import NUMBERS, rows, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 HOW: dict[str, Any] = {
     "objective": "classify", "method": "full", "steps": 80, "lr": 0.01, "calibration_share": 0.2
 }  # fmt: skip
@@ -72,6 +73,7 @@ def _evaluated(root: Path) -> None:
     for file in (curated / f"{name}.jsonl" for name in ("target", "regression", "replay", "preferences_heldout")):
         write_rows(file, [])
     write_rows(own / "test.jsonl", rows(start=1000, count=30))
+    shutil.copytree(VERSION, layout.adapter("toy"))
     evaluate(settings())
     folder = layout.evaluation("toy")
     metrics = json.loads((folder / "metrics.json").read_text())

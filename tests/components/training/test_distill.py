@@ -18,7 +18,7 @@ from components.training.__main__ import main
 from components.training.objectives.distill import answered, divergence
 from tests.components.training.conftest import NUMBERS, rows, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 
 
 @pytest.fixture

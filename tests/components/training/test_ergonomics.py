@@ -20,7 +20,7 @@ from components.training.batches import collate, encode
 from components.training.completion import completion_loss
 from tests.components.training.conftest import rows, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 
 
 def _losses() -> list[dict[str, str]]:

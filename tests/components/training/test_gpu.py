@@ -19,7 +19,7 @@ from tests.components.training.conftest import settings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 METHODS: list[Any] = [
     {"method": "lora"},
     {"method": "lora", "compile": True},

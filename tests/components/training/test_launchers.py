@@ -20,7 +20,7 @@ from components.training.__main__ import main
 from tests.components.training.conftest import PARAMS, settings
 from tests.conftest import ROOT
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 
 TRAINING = """
 import json, logging, os, signal, sys

@@ -21,7 +21,7 @@ from components.schema import Message, Preference
 from components.training.__main__ import main
 from tests.components.training.conftest import NUMBERS, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 OBJECTIVES: tuple[config.ObjectiveName, ...] = ("dpo", "kto", "orpo")
 
 

@@ -23,7 +23,7 @@ from components.training.__main__ import main
 from components.training.methods import prepare_model
 from tests.components.training.conftest import PARAMS, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 
 
 def _hidden_logits(model: torch.nn.Module) -> torch.Tensor:

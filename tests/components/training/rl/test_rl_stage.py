@@ -21,7 +21,7 @@ from components.stage import StageError
 from components.training.__main__ import main
 from tests.components.training.conftest import PARAMS, rows, settings
 
-VERSION = layout.adapter("toy")
+VERSION = layout.trained("toy")
 RL: dict[str, Any] = {
     "rounds": 4, "prompts": 6, "answers": 4, "max_new_tokens": 8, "checkpoint_every": 1,
     "rewards": {"exact": 1, "fields": 0, "valid": 0, "similarity": 1, "ended": 0.5},
