@@ -41,7 +41,7 @@ WEIGHTS = {"build": 2.0, "oracle": 5.0}
 
 def main() -> None:
     chosen = arguments()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     kept: Path = chosen.keep.resolve()
     jobs = planned(chosen)
     if not chosen.tables:

@@ -21,7 +21,7 @@ from benchmarks.turns import families, people
 from benchmarks.turns.answering import answer
 from benchmarks.turns.families import OLD
 from benchmarks.turns.truth import stratified, truth
-from benchmarks.turns.wheel import TASK, Wheel, line_of, numbers, is_right, said
+from benchmarks.turns.wheel import TASK, Wheel, is_right, line_of, numbers, said
 from benchmarks.wheel_workspace import outs, run_stage, set_params, stages_from
 from components import layout
 from components.files import read_rows, write_rows

@@ -20,7 +20,7 @@ LEAST, LOST, BELOW_ORACLE = 0.85, 0.01, 0.02
 
 
 def show(console: Console, states: Mapping[int, State], folder: Path) -> None:
-    """Print the tables of all seeds, and write turns.json and turns.svg."""
+    """Print the tables of all seeds, and write turns.json and turns.png."""
     files.write_json(folder / "turns.json", {str(seed): state for seed, state in states.items()})
     for seed, state in states.items():
         console.print(turns_table(seed, state))
@@ -28,8 +28,8 @@ def show(console: Console, states: Mapping[int, State], folder: Path) -> None:
             console.print(final_table(seed, state))
     console.print(verdicts(list(states.values())))
     if any(state["turns"] and "scores" in state["turns"][-1] for state in states.values()):
-        plot(states, folder / "turns.svg")
-        console.print(f"{folder / 'turns.svg'}, {folder / 'turns.json'}", soft_wrap=True)
+        plot(states, folder / "turns.png")
+        console.print(f"{folder / 'turns.png'}, {folder / 'turns.json'}", soft_wrap=True)
 
 
 def turns_table(seed: int, state: State) -> Table:
@@ -70,7 +70,8 @@ def final_table(seed: int, state: State) -> Table:
     table = Table(title=f"seed {seed}, exact match at the end")
     for column in ("kind", "version 1", "after the turns", "oracle", ""):
         table.add_column(column)
-    for kind, value in state["final"].items():
+    for kind in (OLD, *(entry["family"] for entry in state["turns"])):
+        value = state["final"][kind]
         least = state["first"][OLD] - LOST if kind == OLD else LEAST
         behind = oracle is not None and value < oracle[kind] - BELOW_ORACLE
         wrong = [*(["below " + f"{least:.3f}"] if value < least else []), *(["behind the oracle"] if behind else [])]
@@ -189,7 +190,7 @@ def plot(states: Mapping[int, State], file: Path) -> None:
         if "oracle" in state:
             scores = state["oracle"]["scores"]
             top.axhline(scores[OLD], color="grey", linestyle="--", label="old kinds, oracle")
-            mean = sum(v for k, v in scores.items() if k != OLD) / (len(scores) - 1)
+            mean = sum(scores[entry["family"]] for entry in entries) / len(entries)
             top.axhline(mean, color="grey", linestyle="-.", label="new families, oracle (mean)")
         top.axhline(LEAST, color="red", linewidth=0.5)
         top.set(title=f"seed {seed}", ylim=(-0.02, 1.02), ylabel="exact match of what serves")
@@ -203,5 +204,5 @@ def plot(states: Mapping[int, State], file: Path) -> None:
         bottom.set(xlabel="turn (green: promoted, red: refused)", ylabel="seconds")
         bottom.set_xticks(numbers)
     figure.tight_layout()
-    figure.savefig(file)
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
