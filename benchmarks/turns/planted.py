@@ -21,7 +21,7 @@ from benchmarks.turns import families, people
 from benchmarks.turns.answering import answer
 from benchmarks.turns.families import OLD
 from benchmarks.turns.truth import stratified, truth
-from benchmarks.turns.wheel import TASK, Wheel, is_right, line_of, numbers, said
+from benchmarks.turns.wheel import TASK, Broken, Wheel, is_right, line_of, numbers, said
 from benchmarks.wheel_workspace import outs, run_stage, set_params, stages_from
 from components import layout
 from components.files import read_rows, write_rows
@@ -103,7 +103,10 @@ class Planted(Wheel):
         folder = self.state.folder / "honest"
         if folder.exists():
             return folder
-        commit = registry.get(TASK, self.state.values["turns"][1]["candidate"]).lineage.git_commit
+        second = self.state.values["turns"][1]
+        if "candidate" not in second:
+            raise Broken(f"turn 2 made no candidate that bad ones could be copied from: {second['message']}")
+        commit = registry.get(TASK, second["candidate"]).lineage.git_commit
         assert commit is not None
         with workspace.checked_out(Path.cwd(), commit, "honest", TASK, self.places) as made:
             pipeline.graph(made)  # which puts what DVC keeps in place

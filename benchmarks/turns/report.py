@@ -58,7 +58,7 @@ def turns_table(seed: int, state: State) -> Table:
             f"{'–' if then is None else f'{then:.3f}'} → {scores[entry['family']]:.3f}",
             f"{scores[OLD]:.3f}",
             f"{min(scores[name] for name in taught):.3f}",
-            f"{entry['seconds']:.0f}",
+            seconds_of([entry]),
         )
         before = scores
     return table
@@ -106,8 +106,13 @@ def _cells(entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[s
     counts = Counter((e["truth"] or {}).get("judgement", "no candidate") for e in entries)
     better = counts["right promotion"] + counts["wrong refusal"]
     share = share_of(counts["right promotion"], better)
-    seconds = sum(e["seconds"] for e in entries) / len(entries)
-    return [*(str(counts[name]) for name in names), share, f"{seconds:.0f}"]
+    return [*(str(counts[name]) for name in names), share, seconds_of(entries)]
+
+
+def seconds_of(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The mean of those turns that were made in one go and not taken from DVC's cache."""
+    timed = [entry["seconds"] for entry in entries if entry["timed"]]
+    return f"{sum(timed) / len(timed):.0f}" if timed else "–"
 
 
 def share_of(successes: int, trials: int) -> str:
@@ -139,7 +144,7 @@ def show_demo(console: Console, runs: Mapping[str, Mapping[int, State]], folder:
             str(len(better)),
             share_of(sum(e["decision"] == "promoted" for e in better), len(better)),
             ", ".join(f"{count} {judgement}" for judgement, count in judgements.items()),
-            f"{sum(e['seconds'] for e in entries) / len(entries):.0f}",
+            seconds_of(entries),
         )
     console.print(table)
 
@@ -198,7 +203,7 @@ def plot(states: Mapping[int, State], file: Path) -> None:
         colours = {"promoted": "C2", "refused": "C3"}
         bottom.bar(
             numbers,
-            [entry["seconds"] for entry in entries],
+            [entry["seconds"] if entry["timed"] else 0 for entry in entries],
             color=[colours.get(entry["decision"], "grey") for entry in entries],
         )
         bottom.set(xlabel="turn (green: promoted, red: refused)", ylabel="seconds")

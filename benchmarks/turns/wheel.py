@@ -171,6 +171,7 @@ class Wheel:
     def improve(self, number: int, versions_before: Sequence[str]) -> dict[str, Any]:
         """Run the flow until the turn has ended: with a version and a decision, or with a reason why there is none."""
         seconds, stages, message = 0.0, dict[str, float](), ""
+        whole = self.state.values.get("improving") != number
         if not (self.state.values.get("improving") == number and self._ended(versions_before)):
             self.state.values["improving"] = number
             self.state.save()
@@ -185,7 +186,7 @@ class Wheel:
         candidate = next((v for v in reversed(registry.versions(TASK)) if v.version not in versions_before), None)
         served = self.served()
         if candidate is None:
-            return {"decision": "stopped", "message": message, "seconds": seconds, "stages": stages}
+            return {"decision": "stopped", "message": message, "seconds": seconds, "stages": stages, "timed": False}
         promoted = served.version == candidate.version
         return {
             "decision": "promoted" if promoted else "refused",
@@ -195,6 +196,7 @@ class Wheel:
             "rebroken": len(candidate.verdict.rebroken),
             "seconds": seconds,
             "stages": stages,
+            "timed": whole and "train" in stages,  # else a killed run did a part of it, or DVC's cache had it
         }
 
     def _ended(self, versions_before: Sequence[str]) -> bool:
