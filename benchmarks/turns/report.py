@@ -39,7 +39,7 @@ def turns_table(seed: int, state: State) -> Table:
         table.add_column(column)
     for column in ("old kinds", "worst taught", "s"):
         table.add_column(column, justify="right")
-    before: Mapping[str, float] = {}
+    before: Mapping[str, float] = state.get("first", {})
     for number, entry in enumerate(state["turns"], 1):
         if "scores" not in entry:
             continue
