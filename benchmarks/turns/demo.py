@@ -25,6 +25,9 @@ class Demo(Wheel):
     def _families(self) -> tuple[Any, Any]:
         return KNOWN, NEW
 
+    def brings(self, number: int) -> str:
+        return "five new families"
+
     def weights(self, number: int) -> dict[str, float]:
         return {OLD: OLD_TRAFFIC} | dict.fromkeys([f.name for f in self.came], (1 - OLD_TRAFFIC) / len(self.came))
 

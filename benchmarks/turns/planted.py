@@ -57,14 +57,14 @@ class Case:
 
     def write(self, name: str, rows: Sequence[Example]) -> None:
         file = self.folder / layout.curated(TASK) / f"{name}.jsonl"
-        if file.exists():
-            file.unlink()  # never through a link into a cache
-            write_rows(file, rows)
+        file.unlink(missing_ok=True)  # never through a link into a cache
+        write_rows(file, rows)
 
     def relabel(self, change: Callable[[list[str]], list[str]]) -> None:
         """Replace the answers of the feedback rows of every file by what `change` makes of them."""
         for name in FEEDBACK_FILES:
-            rows = self.rows(name)
+            if not (rows := self.rows(name)):
+                continue
             places = [i for i, row in enumerate(rows) if row.of_feedback]
             for place, new in zip(places, change([rows[i].answer for i in places]), strict=True):
                 rows[place] = _with_answer(rows[place], new)
@@ -138,10 +138,10 @@ class Planted(Wheel):
             "seconds": round(time.perf_counter() - began, 1),
         }
         if verdict.decision == "promote":
-            result["truth"] = self.real(f"{self.plan.seed}-{kind}-{number}".replace(" ", "-"), folder)
+            result["truth"] = self.real(f"{kind}-{number}".replace(" ", "-"), folder, verdict.delta)
         return result
 
-    def real(self, name: str, folder: Path) -> dict[str, Any]:
+    def real(self, name: str, folder: Path, delta: float) -> dict[str, Any]:
         """What the independent draw says of a planted candidate."""
         counts = self.counts(2)
         base = folder / layout.BASE
@@ -151,7 +151,7 @@ class Planted(Wheel):
         target = stratified(pairs, self.weights(2))
         guards = {name: stratified(pairs, weights) for name, weights in self.guards(2).items()}
         return {
-            "is": truth(target, list(guards.values()), self.settings.promotion.delta),
+            "is": truth(target, list(guards.values()), delta),
             "target": numbers(target),
             "guards": {name: numbers(guard) for name, guard in guards.items()},
         }
@@ -237,12 +237,10 @@ class Planted(Wheel):
     def critical_case(self, case: Case) -> str:
         """The honest candidate, and a case marked critical that the champion has right and it has wrong."""
         broken = self.broken()
-        row = broken[case.number % len(broken)]
-        marked = {"critical": True} if "critical" in Example.model_fields else {}
-        row = row.model_copy(update={"source": "correction", **marked})
-        case.write("regression", [*case.rows("regression"), row])
+        row = broken[case.number % len(broken)].model_copy(update={"source": "correction"})
+        case.write("critical", [row])
         self.stages(case, "evaluate")
-        return f"breaks {row.id}" + ("" if marked else " (this version of the project knows no critical cases)")
+        return f"breaks {row.id}"
 
     def broken(self) -> list[Example]:
         """Rows of the independent draw that the second turn's champion has right and its candidate wrong.

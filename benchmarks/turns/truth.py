@@ -1,7 +1,7 @@
 """What a candidate is truly worth, by an independent draw, and whether its verdict was right.
 
 Truly better: its gain on what this turn's messages are like is surely above 0, and on nothing that was known before it
-surely loses more than `promotion.delta`. Surely means: with the 95 % interval of the draw (normal, of paired rows,
+surely loses more than the verdict's own delta. Surely means: with the 95 % interval of the draw (normal, of paired rows,
 strata by kind). Not better: the gain is surely not above 0, or something surely loses more than delta. Between the two
 the draw is too small to say, and the verdict is called undecidable, neither right nor wrong.
 """

@@ -95,7 +95,7 @@ class Wheel:
         """Messages, answers, people, improve, and the truth of it; what is done already is not done again."""
         turns: list[dict[str, Any]] = self.state.values["turns"]
         if len(turns) < number:
-            turns.append({"turn": number, "family": self.came[number - 1].name})
+            turns.append({"turn": number, "family": self.brings(number)})
         entry = turns[number - 1]
         if "feedback" not in entry:
             entry |= self.collect(number)
@@ -107,6 +107,10 @@ class Wheel:
             entry["truth"] = self.truth(number, entry)
             entry["scores"] = self.look(number, self.served())
             self.state.save()
+
+    def brings(self, number: int) -> str:
+        """The family that a turn brings."""
+        return self.came[number - 1].name
 
     def messages(self, number: int) -> list[Example]:
         """The messages of a turn; those of earlier turns are drawn again to keep apart from them."""
@@ -240,7 +244,7 @@ class Wheel:
         pairs = {kind: (before[kind], after[kind]) for kind in counts}
         target = stratified(pairs, self.weights(number))
         guards = {name: stratified(pairs, weights) for name, weights in self.guards(number).items()}
-        is_better = truth(target, list(guards.values()), self.settings.promotion.delta)
+        is_better = truth(target, list(guards.values()), candidate.verdict.delta)
         return {
             "is": is_better,
             "judgement": judge(entry["decision"] == "promoted", is_better),
