@@ -1,9 +1,9 @@
 """What a candidate is truly worth, by an independent draw, and whether its verdict was right.
 
-Truly better: its gain on what this turn's messages are like is surely above 0, and on nothing that was known before it
-surely loses more than the verdict's own delta. Surely means: with the 95 % interval of the draw (normal, of paired rows,
-strata by kind). Not better: the gain is surely not above 0, or something surely loses more than delta. Between the two
-the draw is too small to say, and the verdict is called undecidable, neither right nor wrong.
+Truly better: it surely gains on messages of the kinds that this turn had, and surely loses no more than the verdict's
+own delta on what was known before. Not better: it surely does not gain, or surely loses more than that somewhere.
+Surely means by the 95 % interval of the draw (normal, of paired rows, strata by kind). Where the draw is too small for
+either, the verdict is called undecidable: neither right nor wrong.
 """
 
 from __future__ import annotations
