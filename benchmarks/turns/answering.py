@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchmarks.turns.families import Draws
 from components import chat, config
-from components.evaluation.compare import Spelling, version_tokenizer
 from components.evaluation.generation import load_merged
 from components.evaluation.parts import How, answered, divided
 from components.files import write_json
+from components.models import load_tokenizer
 from components.schema import Example
 from components.scoring import score
 from components.task import Task
@@ -19,26 +19,18 @@ from components.task import Task
 
 def answer(base: Path, adapter: Path, examples: Sequence[Example], settings: config.Settings) -> list[str]:
     """A version's answers, as the stage evaluate and the served engine give them: greedy, unconstrained."""
-    tokenizer, model = version_tokenizer(base, adapter), load_merged(base, adapter)
-    prompts, answers = Spelling([_Set(examples)]).by(tokenizer)  # type: ignore[list-item]
-    distinct = list(prompts)
+    tokenizer, model = load_tokenizer(base), load_merged(base, adapter)
+    tokenizer.chat_template = (adapter / "chat_template.jinja").read_text(encoding="utf-8")
     expected = {row.prompt: row.answer for row in examples}
+    prompts = chat.prompts_ids(tokenizer, list(expected))
+    drafts = chat.answers_ids(tokenizer, list(expected.values()))
     how = How(chat.end_of_turn_id(tokenizer), settings.evaluate.max_new_tokens, settings.evaluate.batch_size)
-    parts = divided(
-        [prompts[p] for p in distinct], [answers[expected[p]] for p in distinct], settings.evaluate.batch_size
-    )
     texts = {}
-    for part, ids in answered(model, parts, how, settings.threads):
-        for prompt, answered_ids in zip(part.prompts, ids, strict=True):
-            texts[tuple(prompt)] = str(tokenizer.decode(answered_ids, skip_special_tokens=True))
-    return [texts[tuple(prompts[row.prompt])] for row in examples]
-
-
-class _Set:
-    """Examples as `Spelling` takes them."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
+    for part, answers in answered(model, divided(prompts, drafts, how.batch_size), how, settings.threads):
+        for prompt, ids in zip(part.prompts, answers, strict=True):
+            texts[tuple(prompt)] = str(tokenizer.decode(ids, skip_special_tokens=True))
+    by_prompt = dict(zip(expected, prompts, strict=True))
+    return [texts[tuple(by_prompt[row.prompt])] for row in examples]
 
 
 class Scores:
