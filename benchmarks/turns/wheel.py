@@ -31,6 +31,8 @@ from components.registry import Version
 from components.schema import Example, Feedback, Interaction
 from components.scoring import score
 from components.task import load as load_task
+from flows.progress import Listener
+from flows.results import Result
 
 TASK = "intake"
 ATTEMPTS = 3
@@ -292,16 +294,13 @@ class Wheel:
         self.state.save()
 
 
-class _Watch:
-    """Seconds of the stages that a flow ran."""
+class _Watch(Listener):
+    """Seconds of the stages that a flow ran; whatever else a flow tells is heard by nobody."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def line(self, stage: str, text: str) -> None:
-        """Progress of a stage; nobody reads it here."""
-
-    def finished(self, result: Any) -> None:
+    def finished(self, result: Result) -> None:
         if result.outcome == "ran":
             self.seconds[result.name] = round(result.seconds, 1)
 
