@@ -300,6 +300,9 @@ class _Watch(Listener):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def line(self, stage: str, text: str) -> None:
+        return
+
     def finished(self, result: Result) -> None:
         if result.outcome == "ran":
             self.seconds[result.name] = round(result.seconds, 1)
