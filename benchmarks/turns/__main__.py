@@ -87,7 +87,7 @@ def planned(chosen: argparse.Namespace) -> list[tuple[str, Plan, dict[str, Any]]
                 turns={"demo": 1, "planted": 2, "turns": chosen.turns}[kind],
                 messages=chosen.messages,
                 truth=chosen.truth,
-                glance=min(500, chosen.truth),
+                glance=min(200, chosen.truth),
                 objective=chosen.objective,
                 hostile_from=chosen.hostile_from,
                 oracle_steps=chosen.oracle_steps,

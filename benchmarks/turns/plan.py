@@ -26,7 +26,7 @@ class Plan(BaseModel):
     """A turn. The demo asks its own number, `examples.traffic`."""
     truth: int = 5000
     """Rows of each set of the independent draw."""
-    glance: int = 500
+    glance: int = 200
     """Rows of a family that the verdict does not rest on: for the table alone."""
     objective: str = "sft"
     """Of the turns; version 1 is always taught right answers."""
