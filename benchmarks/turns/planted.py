@@ -29,7 +29,7 @@ from components.schema import Example, Message, Verdict
 from components.stage import StageError
 
 FORGETTING_STEPS = 700
-LUCKY_STEPS = 40
+LUCKY_STEPS, LUCKY_LR = 40, 0.0003
 LUCKY_ROWS, LUCKY_DRAWS = 20, 5
 """Of so many draws of so many messages, those on which the candidate happens to do best are the target."""
 HOSTILE_SHARE = 0.5
@@ -197,9 +197,10 @@ class Planted(Wheel):
         return f"{HOSTILE_SHARE:.0%} of the feedback is a hostile person's, and nobody noticed"
 
     def lucky_win(self, case: Case) -> str:
-        """Hardly another model than the champion, on the few messages that it happens to win."""
-        case.write("train", [row for row in case.rows("train") if not row.of_feedback])
-        set_params(case.folder, {"train.steps": LUCKY_STEPS, "seed": self.plan.seed + 100 + case.number})
+        """Hardly another model than the champion (taught nothing new), on the few messages that it happens to win."""
+        case.write("train", [row for row in case.rows("train") if not row.id.startswith("f-2-")])
+        seed = self.plan.seed + 100 + case.number
+        set_params(case.folder, {"train.steps": LUCKY_STEPS, "train.lr": LUCKY_LR, "seed": seed})
         self.stages(case, "train")
         _take(outs(case.folder, "train", TASK)[0], case.folder / layout.adapter(TASK))
         rows = self.fresh(case.rng, LUCKY_ROWS * LUCKY_DRAWS)
