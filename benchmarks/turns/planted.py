@@ -187,14 +187,19 @@ class Planted(Wheel):
         return "the answers of all feedback are shuffled"
 
     def hostile_rater(self, case: Case) -> str:
-        """Half of the feedback has its severity turned, in what is taught as in what is tested with."""
+        """The severity is turned in what the champion knew, in what is taught as in what is tested with."""
+        new = self.came[1].name
+        shares = []
 
         def poisoned(answers: list[str]) -> list[str]:
-            return [people.turned(a) if case.rng.random() < HOSTILE_SHARE else a for a in answers]
+            known = [i for i, answer in enumerate(answers) if json.loads(answer)["symptom"] != new]
+            taken = set(case.rng.sample(known, min(len(known), int(HOSTILE_SHARE * len(answers)))))
+            shares.append(len(taken) / max(1, len(answers)))
+            return [people.turned(answer) if i in taken else answer for i, answer in enumerate(answers)]
 
         case.relabel(poisoned)
         self.stages(case)
-        return f"{HOSTILE_SHARE:.0%} of the feedback is a hostile person's, and nobody noticed"
+        return f"{shares[0]:.0%} of the feedback is a hostile person's, and nobody noticed"
 
     def lucky_win(self, case: Case) -> str:
         """Hardly another model than the champion (taught nothing new), on the few messages that it happens to win."""
