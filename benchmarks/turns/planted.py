@@ -2,8 +2,8 @@
 
 After an honest first turn a second one is made; its folder, with what it was taught from and the champion that it was
 compared with, is brought back from the version's own commit. Of it every planted candidate is a copy in which one
-thing is wrong, and from there dvc.yaml's own stages run. A candidate that `select` mends is no longer bad: what is
-promoted is looked at by the independent draw, too.
+thing is wrong, and from there dvc.yaml's own stages run. A candidate that `select` mends is no longer bad: the
+independent draw says of each what it is.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Planted(Wheel):
             "comparisons": [c.model_dump(mode="json") for c in verdict.comparisons],
             "seconds": round(time.perf_counter() - began, 1),
         }
-        if verdict.decision == "promote":
+        if kind != "broken template":  # whose answers depend on who renders the prompts
             result["truth"] = self.real(f"{kind}-{number}".replace(" ", "-"), folder, verdict.delta)
         return result
 
@@ -187,19 +187,20 @@ class Planted(Wheel):
         return "the answers of all feedback are shuffled"
 
     def hostile_rater(self, case: Case) -> str:
-        """The severity is turned in what the champion knew, in what is taught as in what is tested with."""
+        """Half of the feedback has its severity turned, in what is taught as in what is tested with, and none of it
+        is about a new family: there is nothing to gain but the hostile person's applause."""
         new = self.came[1].name
-        shares = []
+        for name in FEEDBACK_FILES:
+            rows = case.rows(name)
+            if rows:
+                case.write(name, [r for r in rows if not (r.of_feedback and json.loads(r.answer)["symptom"] == new)])
 
         def poisoned(answers: list[str]) -> list[str]:
-            known = [i for i, answer in enumerate(answers) if json.loads(answer)["symptom"] != new]
-            taken = set(case.rng.sample(known, min(len(known), int(HOSTILE_SHARE * len(answers)))))
-            shares.append(len(taken) / max(1, len(answers)))
-            return [people.turned(answer) if i in taken else answer for i, answer in enumerate(answers)]
+            return [people.turned(a) if case.rng.random() < HOSTILE_SHARE else a for a in answers]
 
         case.relabel(poisoned)
         self.stages(case)
-        return f"{shares[0]:.0%} of the feedback is a hostile person's, and nobody noticed"
+        return f"{HOSTILE_SHARE:.0%} of the feedback is a hostile person's, and nobody noticed"
 
     def lucky_win(self, case: Case) -> str:
         """Hardly another model than the champion (taught nothing new), on the few messages that it happens to win."""

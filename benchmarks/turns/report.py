@@ -154,7 +154,16 @@ def show_planted(console: Console, states: Mapping[int, State], folder: Path) ->
     files.write_json(folder / "planted.json", {str(seed): state for seed, state in states.items()})
     results = [result for state in states.values() for result in state.get("planted", {}).values()]
     table = Table(title="planted bad candidates")
-    for column in ("kind", "candidates", "refused", "stopped", "promoted", "of these truly better", "first reasons"):
+    for column in (
+        "kind",
+        "candidates",
+        "refused",
+        "stopped",
+        "promoted",
+        "of these truly better",
+        "truly not better",
+        "first reasons",
+    ):
         table.add_column(column)
     for kind in dict.fromkeys(result["kind"] for result in results):
         of = [result for result in results if result["kind"] == kind]
@@ -168,6 +177,7 @@ def show_planted(console: Console, states: Mapping[int, State], folder: Path) ->
             str(decisions["stopped"]),
             str(decisions["promote"]),
             str(mended),
+            str(sum(r.get("truth", {}).get("is") == "not better" for r in of)),
             "; ".join(f"{count}× {reason}" for reason, count in reasons.most_common(2)),
         )
     console.print(table)
