@@ -27,6 +27,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.wheel_workspace import copy_project, parse_changes, set_params
 from components import chat, config, layout, registry
 from components.evaluation.generation import generate, load_merged
 from components.feedback.store import Store
@@ -36,28 +37,6 @@ from components.schema import Example, Feedback, Interaction, Verdict
 from components.task import load as load_task
 
 PEOPLE = 5
-
-
-def workspace(folder: Path, seed: int, changes: dict[str, Any], cache: Path) -> None:
-    """A copy of the project's tracked and new files in `folder`, with its own seed and state."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        if Path(name).is_file() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(name, folder / name)
-    (folder / ".dvc" / "config.local").write_text(f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n")
-    params = yaml.safe_load((folder / layout.PARAMS).read_text())
-    params["seed"] = seed
-    for key, value in changes.items():
-        section = params
-        *path, last = key.split(".")
-        for part in path:
-            section = section[part]
-        section[last] = value
-    config.parse(params)
-    (folder / layout.PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 def repro() -> float:
@@ -115,7 +94,7 @@ def judge_traffic(settings: config.Settings, version: str) -> dict[str, int]:
     return counts
 
 
-def one_seed(seed: int, changes: dict[str, Any], cache: Path, console: Console) -> dict[str, Any]:
+def one_seed(seed: int, console: Console) -> dict[str, Any]:
     """Build version 1 and make one turn in the working directory."""
     settings = config.load()
     task = settings.task
@@ -161,7 +140,7 @@ def main() -> None:
     arguments.add_argument("--set", dest="changes", nargs="*", default=[], metavar="KEY=VALUE")
     arguments.add_argument("--keep", type=Path, help="keep the folders and the DVC cache here")
     given = arguments.parse_args()
-    changes = {key: yaml.safe_load(value) for key, value in (change.split("=", 1) for change in given.changes)}
+    changes = parse_changes(given.changes)
     console = Console(highlight=False)
     home = Path.cwd()
     kept = given.keep.resolve() if given.keep else Path(tempfile.mkdtemp(prefix="saqia-quality-"))
@@ -172,14 +151,15 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             os.chdir(home)
             folder.mkdir(parents=True)
-            workspace(folder, seed, changes, kept / "cache")
+            copy_project(folder, kept / "cache")
+            set_params(folder, {"seed": seed, **changes})
             os.environ.update(
                 SAQIA_HOME=str(folder / ".saqia"), MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlruns/mlflow.db"
             )
             os.environ.pop("SAQIA_DATABASE_URL", None)
             os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             os.chdir(folder)
-            results.append(one_seed(seed, changes, kept / "cache", console))
+            results.append(one_seed(seed, console))
     finally:
         os.chdir(home)
         if not given.keep:

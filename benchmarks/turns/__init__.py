@@ -1,0 +1,1 @@
+"""The proof that the wheel keeps turning: `python -m benchmarks.turns`."""
