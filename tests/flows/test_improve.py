@@ -175,6 +175,7 @@ def test_a_turn_is_told_how_many_turns_the_champion_has_not_learned(
         refused(store, installed, CORRECTIONS, corrections=range(3 * number, 3 * number + 3))
     champion = serve(monkeypatch, *store.snapshots("intake")[:learned])
     champion.sha256 = "0" * 64
+    monkeypatch.setattr("components.registry.best_served", lambda champion: None)
     correct(store, 9)
     turns: list[dict[str, Any]] = []
 
