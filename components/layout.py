@@ -46,8 +46,10 @@ def curated(task: str) -> Path:
     """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
     replay.jsonl (old rows that no adapter is
     taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (this turn's
-    locked feedback), regression.jsonl (locked in earlier turns). Preference rows: preferences.jsonl (to teach) and
-    preferences_heldout.jsonl (to show what was learned); so with Judged rows: judged.jsonl, judged_heldout.jsonl.
+    locked feedback), regression.jsonl (locked in earlier turns), critical.jsonl (what a reviewer marked: no version
+    may break it; taught or locked, so each row stands in another file, too). Preference rows: preferences.jsonl (to
+    teach) and preferences_heldout.jsonl (to show what was learned); so with Judged rows: judged.jsonl,
+    judged_heldout.jsonl.
     Beside them review.jsonl (FeedbackRow waiting for a person) and dropped.jsonl (Dropped)."""
     return Path("data") / task / "curated"
 

@@ -2,8 +2,9 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught or locked. Pairs, of corrections and brought ones: see `pairs`. Answers
-that were judged one by one, by thumbs and brought ones: see `judged`.
+turns, rater cap, taught or locked; then the critical cases, see `critical`. Pairs, of corrections
+and brought ones: see `pairs`. Answers that were judged one by one, by thumbs and brought ones: see
+`judged`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from components.config import CurateSettings
 from components.curation.cap import capped
 from components.curation.clean import Cleaner
+from components.curation.critical import Critical, critical_cases
 from components.curation.duplicates import without_duplicates
 from components.curation.judged import weigh
 from components.curation.ledger import Ledger
@@ -27,7 +29,7 @@ from components.curation.sides import Sides
 from components.curation.sources import taught_by
 from components.feedback.suspicion import suspicions, suspicious_dislikes
 from components.feedback.triage import drop, quarantine, triage
-from components.schema import Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
+from components.schema import MARKS, Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
 from components.task import Task
 
 log = logging.getLogger("curate")
@@ -37,7 +39,7 @@ Excess = Callable[[Sequence[Message]], "str | None"]
 
 
 COMPARED = ("preferences", "preferences_heldout", "judged", "judged_heldout")
-FILES = ("train", "replay", "target", "regression", *COMPARED, "review", "dropped")
+FILES = ("train", "replay", "target", "regression", "critical", *COMPARED, "review", "dropped")
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Curated:
     replay: list[Example]
     target: list[Example]
     regression: list[Example]
+    critical: list[Example]
+    """Cases that a reviewer marked; each stands in another file, too, unless it could be put on no side."""
     preferences: list[Preference]
     preferences_heldout: list[Preference]
     judged: list[Judged]
@@ -137,6 +141,7 @@ def curate(
         replay=replay,
         target=[_example(row, task) for row in feedback.locked if row.turn == last],
         regression=[_example(row, task) for row in feedback.locked if row.turn < last],
+        critical=[_example(row, task).model_copy(update={"critical": True}) for row in feedback.critical.cases],
         preferences=paired.taught,
         preferences_heldout=paired.heldout,
         judged=weighed.taught,
@@ -149,12 +154,14 @@ def curate(
         target=len(result.target),
         regression=len(result.regression),
         review=len(result.review),
+        marks=feedback.marks,
     )
     result.report = {
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
         "pairs": paired.ledger.report() | {"sources": sources(paired.taught)},
         "judged": weighed.ledger.report() | {"sources": sources(weighed.taught)},
+        "critical": feedback.critical.report,
         "taught": taught_by(result.train),
         "files": {name: len(getattr(result, name)) for name in FILES},
     }
@@ -171,6 +178,9 @@ class _Feedback:
     """Thumbs down that say of an answer that it is bad."""
     doubted: dict[str, str]
     """Of these, event ids → why they teach nothing until a person has looked."""
+    critical: Critical
+    marks: int
+    """Events that mark a case critical or take the mark back: they teach nothing."""
 
 
 def _feedback(
@@ -188,6 +198,7 @@ def _feedback(
     disliked: list[FeedbackRow] = []
     doubted_dislikes: dict[str, str] = {}
     before: list[FeedbackRow] = []
+    marks: list[FeedbackRow] = []
 
     def key(row: FeedbackRow) -> str:
         return question_key(asked(row.messages))
@@ -197,7 +208,7 @@ def _feedback(
         for event in events:
             row, changes = cleaner.feedback(event)
             ledger.change(changes)
-            cleaned.append(row)
+            (marks if row.kind in MARKS else cleaned).append(row)
             sides.assign(asked(row.messages))
         # Of the events as they were said: cleaning would take hidden characters away.
         known = (events, before, task, settings.trust, settings.trusted_raters, cleaner.canonical, key)
@@ -229,7 +240,10 @@ def _feedback(
     for counted in body.rows():
         by_side[sides.assign(counted.text)].append(counted)
     ledger.remove(drop(row.row, TORN, "sides") for row in by_side["torn"])
-    return _Feedback(ledger, by_side["taught"], by_side["locked"], review, disliked, doubted_dislikes)
+    critical = critical_cases(marks, key, body, before, ledger.removed, review)
+    return _Feedback(
+        ledger, by_side["taught"], by_side["locked"], review, disliked, doubted_dislikes, critical, len(marks)
+    )
 
 
 def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:
