@@ -48,7 +48,8 @@ def curated(task: str) -> Path:
     """Example rows: train.jsonl (everything to teach now: corrections beside replayed old rows),
     replay.jsonl (old rows that no adapter is
     taught; a local base's instruction tuning has met them: what replay must preserve), target.jsonl (locked feedback
-    that the champion was not taught), regression.jsonl (locked in the turns it was taught). tuning_target.jsonl and
+    that the champion was not taught), regression.jsonl (locked in the turns it was taught), critical.jsonl (what a
+    reviewer marked: no version may break it; each row stands in another file, too). tuning_target.jsonl and
     tuning_guard.jsonl choose the candidate and are no part of the verdict: locked feedback that was set aside, of the
     same turns as target, and own rows held back with that of earlier turns. Preference rows: preferences.jsonl (to
     teach) and preferences_heldout.jsonl (to show what was learned); so with Judged rows: judged.jsonl,

@@ -45,6 +45,8 @@ class Example(Record):
     """Who answered, where it is known: a person, or `ai:` and a teacher's name."""
     created_at: datetime | None = Field(None, exclude_if=lambda value: value is None)
     """When a teacher answered. Left out of a file where there is none, as in all rows of people."""
+    critical: bool = Field(False, exclude_if=lambda value: value is False)
+    """A reviewer marked the case: no version may break it. Left out of a file where it is false."""
 
     rehearsed: bool = Field(False, exclude_if=lambda value: not value)
     """Feedback of an earlier turn, taught again. Left out of a file where it is not so."""
@@ -112,7 +114,9 @@ class Interaction(Record):
     """Is it a valid answer of the task? None where nobody has asked."""
 
 
-FeedbackKind = Literal["thumb_up", "thumb_down", "correction", "comment"]
+FeedbackKind = Literal["thumb_up", "thumb_down", "correction", "comment", "critical", "not_critical"]
+MARKS: tuple[FeedbackKind, ...] = ("critical", "not_critical")
+"""Kinds that mark a case, or take the mark back; the latest counts. They do not say which answer is right."""
 
 
 class Feedback(Record):

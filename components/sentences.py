@@ -184,6 +184,11 @@ SENTENCES: dict[str, str] = {
     "empty": "the right answer must not be empty",
     "no_label": "{text} is no label of this task; labels: {labels}",
     "no_json": "not valid JSON: {what}",
+    "critical_full": (
+        "{count} cases of this task are critical, as many as may be (curate.critical_most): take the mark of one back "
+        "first"
+    ),
+    "critical_unsure": "a critical case needs its right answer: accept the answer or write another one",
     "voted": "{voter} has voted {vote} on this battle already; votes are not changed",
 }
 FIGURES = (

@@ -31,6 +31,8 @@ class Said:
     thumb: Literal["up", "down"] | None = None
     correction: str | None = None
     comment: str | None = None
+    critical: bool | None = None
+    """Mark the case (no version may break it), or take the mark back."""
     rater: str = "anonymous"
     idempotency_key: str | None = None
     key: str | None = None
@@ -75,8 +77,11 @@ def events_of(task: Task, said: Said) -> list[Feedback]:
         events.append(("thumb_up" if said.thumb == "up" else "thumb_down", None, comment))
     if correction is not None:
         events.append(("correction", correction, said.comment))
-    if not events:
+    if not events and said.critical is None:
         events.append(("comment", None, said.comment))
+    if said.critical is not None:
+        comment = None if events else said.comment
+        events.append(("critical" if said.critical else "not_critical", None, comment))
     key, now = said.idempotency_key, datetime.now(UTC)
     return [
         Feedback(

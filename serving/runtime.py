@@ -139,7 +139,7 @@ def start(settings: Settings) -> Runtime:
         TaskError, StoreError: there is no such task, or the store cannot be opened.
     """
     the_task = task.load(settings.task)
-    store = Store()
+    store = Store(critical_most=settings.curate.critical_most)
     versions = Versions(the_task.name)
     fixed = upstream_champion(settings)
     engines = EngineMaker(settings)

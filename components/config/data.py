@@ -92,6 +92,8 @@ class CurateSettings(Section):
     trusted_raters: tuple[str, ...] = ()
     """The team's own: `rater_share` does not bound them, their word stands, and they may set gold questions."""
     trust: TrustSettings = TrustSettings()
+    critical_most: int = Field(50, ge=0)
+    """So many cases of a task may be marked critical at a time; a mark beyond is refused when it is made."""
     replay_rows: int = Field(300, ge=0)
     """Rows of the task's own that are never taught: what replay must preserve."""
     tuning_rows: int = Field(400, ge=0)

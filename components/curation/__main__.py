@@ -80,6 +80,11 @@ def main(settings: config.Settings) -> None:
     curated.report["skipped"] = _skipped(folder / "skipped.jsonl")
     write(settings.task, curated)
     log.info("curate: %s", ", ".join(f"{name} {count}" for name, count in curated.report["files"].items()))
+    for row in curated.report["critical"]["without_answer"]:
+        log.warning(
+            "curate: %s is marked critical by %s but cannot be tested: %s",
+            row["interaction_id"], row["marked_by"], row["reason"],
+        )  # fmt: skip
     kept = sum(1 for row in curated.dropped if row.action == "quarantined")
     if kept:
         log.warning(

@@ -2,9 +2,9 @@
 
 The task's own rows:  clean, duplicates, contaminated, held back for replay and for tuning, near locked or
 corrected feedback, sampled. Feedback, turn by turn: clean, suspicion, triage, settle with earlier
-turns, rater cap, taught, locked or tuning, and of earlier turns a sample of each. Pairs, of corrections
-and brought ones: see `pairs`. Answers that were judged one by one, by thumbs and brought ones: see
-`judged`.
+turns, rater cap, taught, locked or tuning, and of earlier turns a sample of each; then the critical
+cases, see `critical`. Pairs, of corrections and brought ones: see `pairs`. Answers that were judged one by
+one, by thumbs and brought ones: see `judged`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from components.config import CurateSettings
 from components.curation import bounded
 from components.curation.cap import capped
 from components.curation.clean import Cleaner
+from components.curation.critical import Critical, critical_cases
 from components.curation.duplicates import without_duplicates
 from components.curation.judged import weigh
 from components.curation.ledger import Ledger
@@ -31,7 +32,7 @@ from components.curation.sources import taught_by
 from components.curation.strata import sampled
 from components.feedback.suspicion import suspicions, suspicious_dislikes
 from components.feedback.triage import drop, quarantine, triage
-from components.schema import Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
+from components.schema import MARKS, Dropped, Example, FeedbackRow, Judged, Message, Preference, content_id
 from components.task import Task
 
 log = logging.getLogger("curate")
@@ -42,7 +43,7 @@ Excess = Callable[[Sequence[Message]], "str | None"]
 
 COMPARED = ("preferences", "preferences_heldout", "judged", "judged_heldout")
 TUNING = ("tuning_target", "tuning_guard")
-FILES = ("train", "replay", "target", "regression", *TUNING, *COMPARED, "review", "dropped")
+FILES = ("train", "replay", "target", "regression", "critical", *TUNING, *COMPARED, "review", "dropped")
 
 
 @dataclass
@@ -57,6 +58,8 @@ class Curated:
     """This turn's feedback that chooses among candidates: never taught, and no part of the verdict."""
     tuning_guard: list[Example]
     """So with own rows, and feedback of earlier turns."""
+    critical: list[Example]
+    """Cases that a reviewer marked; each stands in another file, too, unless it could be put on no side."""
     preferences: list[Preference]
     preferences_heldout: list[Preference]
     judged: list[Judged]
@@ -164,6 +167,7 @@ def curate(
         replay=replay,
         target=[_example(row, task) for row in feedback.locked if row.turn >= new],
         regression=[_example(row, task) for row in fixed if row.row.event_id in asked_again],
+        critical=[_example(row, task).model_copy(update={"critical": True}) for row in feedback.critical.cases],
         tuning_target=[_example(row, task) for row in feedback.tuning if row.turn >= new],
         tuning_guard=[*tuning, *(_example(row, task) for row in set_aside if row.row.event_id in looked_at)],
         preferences=bounded.taught(paired.taught, turns, new, replayed, seed, paired.ledger, "preferences"),
@@ -182,12 +186,14 @@ def curate(
         tuning=len(result.tuning_target) + len(looked_at),
         tuning_not_sampled=len(set_aside) - len(looked_at),
         review=len(result.review),
+        marks=feedback.marks,
     )
     result.report = {
         "own": own_ledger.report(),
         "feedback": feedback.ledger.report() | {"turns": last, "raters": len({r.row.rater for r in feedback.taught})},
         "pairs": paired.ledger.report() | {"sources": sources(result.preferences)},
         "judged": weighed.ledger.report() | {"sources": sources(result.judged)},
+        "critical": feedback.critical.report,
         "taught": taught_by(result.train),
         "rehearsed": _by_turn(row for row in lessons if row.turn < new),
         "asked again": _by_turn(row for row in fixed if row.row.event_id in asked_again),
@@ -207,6 +213,9 @@ class _Feedback:
     """Thumbs down that say of an answer that it is bad."""
     doubted: dict[str, str]
     """Of these, event ids → why they teach nothing until a person has looked."""
+    critical: Critical
+    marks: int
+    """Events that mark a case critical or take the mark back: they teach nothing."""
 
 
 def _feedback(
@@ -224,6 +233,7 @@ def _feedback(
     disliked: list[FeedbackRow] = []
     doubted_dislikes: dict[str, str] = {}
     before: list[FeedbackRow] = []
+    marks: list[FeedbackRow] = []
 
     def key(row: FeedbackRow) -> str:
         return question_key(asked(row.messages))
@@ -233,7 +243,7 @@ def _feedback(
         for event in events:
             row, changes = cleaner.feedback(event)
             ledger.change(changes)
-            cleaned.append(row)
+            (marks if row.kind in MARKS else cleaned).append(row)
             sides.assign(asked(row.messages))
         # Of the events as they were said: cleaning would take hidden characters away.
         known = (events, before, task, settings.trust, settings.trusted_raters, cleaner.canonical, key)
@@ -265,8 +275,9 @@ def _feedback(
     for counted in body.rows():
         by_side[sides.assign(counted.text)].append(counted)
     ledger.remove(drop(row.row, TORN, "sides") for row in by_side["torn"])
+    critical = critical_cases(marks, key, body, before, ledger.removed, review)
     sided = (by_side["taught"], by_side["locked"], by_side["tuning"])
-    return _Feedback(ledger, *sided, review, disliked, doubted_dislikes)
+    return _Feedback(ledger, *sided, review, disliked, doubted_dislikes, critical, len(marks))
 
 
 def _cleaned(rows: Sequence[Example], cleaner: Cleaner, ledger: Ledger, excess: Excess) -> list[Example]:

@@ -47,6 +47,8 @@ class Body:
         self._trusted = trusted
         self._by_question: dict[str, Settled] = {}
         self._by_event: dict[str, Settled] = {}
+        self._twin_of: dict[str, str] = {}
+        """Question that was left out as a near-duplicate → the one that counts for it."""
         self._index = NearIndex(near)
 
     def settle(self, teachings: Iterable[tuple[Teaching, str]], turn: int) -> tuple[list[Settled], list[Dropped]]:
@@ -65,6 +67,7 @@ class Body:
                 continue
             twin = None if before is not None else self._twin(row)
             if twin is not None:
+                self._twin_of[row.question] = twin.question
                 dropped.append(drop(row.row, f"a near-duplicate of event {twin.row.seq} with the same answer", STEP))
                 continue
             if before is not None:
@@ -81,6 +84,10 @@ class Body:
         del self._by_question[row.question]
         if row.replaces is not None:
             self._by_question[row.question] = self._by_event[row.replaces.row.event_id] = row.replaces
+
+    def answer_to(self, question: str) -> Settled | None:
+        """What counts for a question, by its key; for a near-duplicate that was left out, what counts in its place."""
+        return self._by_question.get(question) or self._by_question.get(self._twin_of.get(question, ""))
 
     def rows(self) -> list[Settled]:
         """What counts now, in the order it was said."""

@@ -148,7 +148,7 @@ def own_bound(rows: int, delta: float, error: float) -> float:
     """What one guard may lose by itself: `delta`, or more where it is too small to show that.
 
     A guard's own bound is the loss that a candidate which loses nothing excludes in 998 of 1,000 cases. So ten small
-    guards refuse hardly more often than one, and a large one (2,200 rows for 0.02) is held to `delta` itself.
+    guards refuse hardly more often than one, and a large one (1,900 rows for 0.02) is held to `delta` itself.
     """
     return max(delta, provable_loss(rows, error, power=0.998))
 

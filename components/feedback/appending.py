@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
+from components.feedback.critical import Marks
 from components.feedback.database import StoreError
 from components.schema import Feedback, Interaction, Message, content_id
 
@@ -93,19 +94,23 @@ def question_id(messages: Sequence[Message]) -> str:
     return content_id(*(text for m in messages if m.role != "system" for text in (m.role, m.content)))
 
 
-def append_feedback(connection: sa.Connection, said: Sequence[Sequence[Feedback]]) -> list[Noted | StoreError]:
+def append_feedback(
+    connection: sa.Connection, said: Sequence[Sequence[Feedback]], critical_most: int = 0
+) -> list[Noted | StoreError]:
     """Append groups of events, each group wholly or, where one of its events cannot be, not at all.
 
-    A group is what one person said of one answer in one go.
+    A group is what one person said of one answer in one go. `critical_most` cases of a task may be critical.
     """
     every = [event for events in said for event in events]
     served = _served(connection, {event.interaction_id for event in every})
     known = _Known(connection, every)
+    marks = Marks(connection, critical_most)
     outcomes: list[Noted | StoreError] = []
     rows: list[dict[str, Any]] = []
     for events in said:
         try:
             noted = [_weighed(_cleaned(event), served, known) for event in events]
+            marks.add([(served[event.interaction_id][0], event) for event, new in noted if new])
         except StoreError as error:
             known.forget()
             outcomes.append(error)

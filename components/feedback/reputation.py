@@ -95,7 +95,7 @@ def _said(row: FeedbackRow, canonical: Callable[[str], str | None]) -> Said | No
             return "is", _form(row.answer, canonical)
         case "thumb_down":
             return "is not", _form(row.answer, canonical)
-        case "comment":
+        case "comment" | "critical" | "not_critical":
             return None
 
 

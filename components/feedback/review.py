@@ -25,6 +25,7 @@ from components.examples.similarity import asked, question_key
 from components.feedback import findings, gold, tables, waiting
 from components.feedback.agreement import Agreement
 from components.feedback.appending import append_feedback, interactions, storable
+from components.feedback.critical import is_critical, marked
 from components.feedback.database import StoreError, reading, writing
 from components.feedback.findings import Estimate
 from components.feedback.store import Store
@@ -60,6 +61,8 @@ class Item(Record):
     proposal: str | None = None
     """A right answer that somebody wrote and nobody has confirmed: shown as a proposal only."""
     proposed_by: str | None = None
+    critical: bool = False
+    """It is marked: no version may break it."""
     expires_at: datetime | None = None
     """Until when the item is kept from others; None where it was only shown, not taken."""
 
@@ -139,9 +142,10 @@ class ReviewQueue:
                 connection.execute(sa.delete(leases).where(leases.c.interaction_id == chosen))
                 connection.execute(sa.insert(leases), values)
             served = interactions(connection, [chosen])[chosen]
+            critical = is_critical(connection, chosen)
         answer = next((a for a in snapshot.answers if a.id == chosen), None)
         shown = _item(served, answer or Answer(chosen, served.created_at, served.model_version, None, None, None, ""))
-        return shown.model_copy(update={"reason": reason, "detail": detail, "expires_at": until})
+        return shown.model_copy(update={"reason": reason, "detail": detail, "critical": critical, "expires_at": until})
 
     def release(self, reviewer: str, interaction_id: str) -> None:
         """Give an item back without a look; nothing happens where it is not theirs."""
@@ -206,44 +210,50 @@ class ReviewQueue:
         action: Action,
         correction: str | None = None,
         comment: str | None = None,
+        critical: bool | None = None,
     ) -> Look:
         """Write down what a reviewer found; on disk, and feedback, when this returns.
 
         The same look again changes nothing (a double click). Another look by the same reviewer at the same
-        answer is an edit: a new event, and the later one counts.
+        answer is an edit: a new event, and the later one counts. `critical` marks the case or takes the mark
+        back, in the same transaction; None leaves it as it is.
 
         Raises:
             LeaseLost: somebody else has the item open, or it was never taken.
-            WrongLook: a fix without a valid right answer, or a right answer with another action.
+            WrongLook: a fix without a valid right answer, a right answer with another action, or a mark without
+                a right answer.
+            TooManyCritical: the task has as many critical cases as it may have; the look is not written either.
         """
         right = self._checked(action, correction)
         comment = storable((comment or "").strip()) or None
         with writing(self._engine) as connection:
             lease, before = self._may_look(connection, reviewer, interaction_id)
+            marks = marked(connection, interaction_id, reviewer, critical)
+            if marks and critical and action not in ("accept", "fix"):
+                raise WrongLook(say("critical_unsure"))  # without a right answer nothing could be tested
             if before is not None and (before.action, before.correction, before.comment) == (action, right, comment):
-                self._let_go(connection, interaction_id, reviewer)
-                return before
-            is_gold = gold.known(connection, interaction_id) is not None
-            look = Look(
-                id=f"look-{secrets.token_hex(12)}",
-                interaction_id=interaction_id,
-                reviewer=reviewer,
-                reason=lease["reason"] if lease is not None else before.reason if before is not None else "sample",
-                action=action,
-                correction=right,
-                comment=comment,
-                gold=is_gold,
-                event_id=None if action == "skip" else f"fb-{secrets.token_hex(16)}",
-                created_at=datetime.now(UTC),
-            )
-            event = None if look.event_id is None else _event(look)
-            if event is not None:
-                outcome = append_feedback(connection, [[event]])[0]
+                look, events = before, marks
+            else:
+                look = Look(
+                    id=f"look-{secrets.token_hex(12)}",
+                    interaction_id=interaction_id,
+                    reviewer=reviewer,
+                    reason=lease["reason"] if lease is not None else before.reason if before is not None else "sample",
+                    action=action,
+                    correction=right,
+                    comment=comment,
+                    gold=gold.known(connection, interaction_id) is not None,
+                    event_id=None if action == "skip" else f"fb-{secrets.token_hex(16)}",
+                    created_at=datetime.now(UTC),
+                )
+                events = marks if look.event_id is None else [_event(look), *marks]
+                connection.execute(sa.insert(tables.looks), look.model_dump() | {"task": self._task.name})
+            if events:
+                outcome = append_feedback(connection, [events], self._curate.critical_most)[0]
                 if isinstance(outcome, StoreError):
                     raise outcome
-            connection.execute(sa.insert(tables.looks), look.model_dump() | {"task": self._task.name})
             self._let_go(connection, interaction_id, reviewer)
-        if event is not None:
+        for event in events:
             self._told(event)
         return look
 

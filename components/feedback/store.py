@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from components import config
-from components.config import SnapshotReference
+from components.config import CurateSettings, SnapshotReference
 from components.feedback import tables
 from components.feedback.answers import AnswerTable
 from components.feedback.appending import (
@@ -32,6 +33,7 @@ from components.feedback.appending import (
     interactions,
 )
 from components.feedback.battles import latest_vote, voted
+from components.feedback.critical import Case, TooManyCritical, cases
 from components.feedback.database import StoreBusy, StoreError, StoreFull, connect, reading, writing
 from components.feedback.migrate import migrate
 from components.feedback.refusals import OwnRows, Refusal
@@ -47,6 +49,7 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "StoreFull",
+    "TooManyCritical",
     "Turn",
     "UnknownInteraction",
 ]
@@ -62,13 +65,16 @@ def canonical_line(row: FeedbackRow | Voted) -> bytes:
 class Store:
     """Interactions, feedback and turns in one database; made and migrated when first opened."""
 
-    def __init__(self, url: str | None = None, busy_seconds: float = 30.0) -> None:
+    def __init__(self, url: str | None = None, busy_seconds: float = 30.0, critical_most: int | None = None) -> None:
         """Open the store at `url`, by default at this installation's place.
+
+        `critical_most` is `curate.critical_most` of params.yaml, or None for its default.
 
         Raises:
             StoreError: it cannot be opened, or a newer Saqia made it.
         """
         self.url = url or config.places().database_url or ""
+        self._critical_most = CurateSettings().critical_most if critical_most is None else critical_most
         self._engine = connect(self.url, busy_seconds)
         if self._engine.dialect.name == "sqlite":
             folder = Path(self._engine.url.database or "").parent
@@ -143,6 +149,7 @@ class Store:
         Raises:
             UnknownInteraction: nothing with that id was served.
             KeyReused: the idempotency key (or event id) belongs to an event with other content.
+            TooManyCritical: the task has as many critical cases as it may have.
         """
         noted = _raised(self.add_said([events])[0])
         return list(zip(noted.events, noted.new, strict=True))
@@ -152,7 +159,7 @@ class Store:
 
         Returns, in their order, what became of each group: as `add_all` raises, where it is an error.
         """
-        return self._together(append_feedback, said)
+        return self._together(partial(append_feedback, critical_most=self._critical_most), said)
 
     def _together(
         self, append: Callable[[sa.Connection, Sequence[T]], Sequence[R]], items: Sequence[T]
@@ -174,6 +181,11 @@ class Store:
         query = sa.select(table).where(table.c.interaction_id == interaction_id).order_by(table.c.seq)
         with reading(self._engine) as connection:
             return [as_feedback(row) for row in connection.execute(query).mappings()]
+
+    def critical(self, task: str) -> list[Case]:
+        """The task's cases that are marked critical now, the longest marked first."""
+        with reading(self._engine) as connection:
+            return cases(connection, task)
 
     def latest_seq(self, task: str) -> int:
         """Number of the task's newest event; 0 where there is none."""

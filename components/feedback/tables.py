@@ -95,6 +95,13 @@ feedback = Table(
     Column("key", String(50)),
     UniqueConstraint("interaction_id", "idempotency_key"),
     Index(None, "task", "seq"),
+    Index(
+        "ix_feedback_marks",
+        "task",
+        "seq",
+        sqlite_where=text("kind IN ('critical', 'not_critical')"),
+        postgresql_where=text("kind IN ('critical', 'not_critical')"),
+    ),
     sqlite_autoincrement=True,
 )
 

@@ -25,7 +25,7 @@ from components.config import ReviewSettings
 from components.feedback import tables
 from components.feedback.appending import as_feedback
 from components.feedback.draw import fraction
-from components.schema import Feedback, Record
+from components.schema import MARKS, Feedback, Record
 from components.sentences import say
 
 Reason = Literal["thumb_down", "quarantined", "low_confidence", "schema_failure", "disagreement", "sample"]
@@ -119,7 +119,10 @@ def read(connection: sa.Connection, task: str, recent: int) -> list[Answer]:
         tables.looks.c.task == task, tables.looks.c.event_id.is_not(None)
     )
     events = sa.select(tables.feedback).where(
-        said.task == task, said.interaction_id.in_(of_these), said.id.not_in(by_looks)
+        said.task == task,
+        said.interaction_id.in_(of_these),
+        said.id.not_in(by_looks),
+        said.kind.not_in(MARKS),  # a mark says nothing of the answer, so it settles nothing either
     )
     for row in connection.execute(events.order_by(said.seq)).mappings():
         if row["interaction_id"] in answers:

@@ -54,6 +54,9 @@ def main(settings: config.Settings) -> None:
         "evaluation": frame(tested, task, tokenizer, [], {}, near),
     }
     curated = layout.curated(settings.task)
+    critical = read_lines(curated / "critical.jsonl", Example)
+    if critical:  # what is taught may be critical, so nothing is kept apart from these rows
+        frames["critical"] = frame(critical, task, tokenizer, [], {}, near)
     pairs, pairs_heldout = (read_lines(curated / f"preferences{which}.jsonl", Preference) for which in ("", "_heldout"))
     judged, judged_heldout = (read_lines(curated / f"judged{which}.jsonl", Judged) for which in ("", "_heldout"))
     apart = [(line.where, question(line.row)) for line in tested if line.row is not None]
@@ -76,6 +79,7 @@ def main(settings: config.Settings) -> None:
                 "passed": passed,
                 "training_rows": len(training),
                 "evaluation_rows": len(tested),
+                "critical_cases": len(critical),
                 "preference_pairs": len(pairs),
                 "held_out_pairs": len(pairs_heldout),
                 "judged_answers": len(judged),

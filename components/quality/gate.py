@@ -50,8 +50,9 @@ class Rule:
 def run(frames: Mapping[str, pd.DataFrame], settings: QualitySettings, context_tokens: int, docs: Path) -> list[Rule]:
     """Validate each frame against its suites, and write Data Docs as Great Expectations renders them.
 
-    `frames` maps `training` and `evaluation` to their frames, `preference` and `judged` to those of pairs and judged
-    answers where there are any, and so with `held-out-` before; `docs` is an empty folder.
+    `frames` maps `training` and `evaluation` to their frames, `critical` to that of critical cases and `preference`
+    and `judged` to those of pairs and judged answers where there are any, and so with `held-out-` before; `docs` is
+    an empty folder.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx

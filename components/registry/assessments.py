@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Assessment
 
 EVENT, COMMENT = "saqia.event_id", "saqia.comment"
+CRITICAL = "critical"
+"""Our assessment of this name says that no version may break the case."""
 UP, DOWN = ("yes", "true", "right", "correct", "pass"), ("no", "false", "wrong", "incorrect", "fail")
 NO_ANSWERS = ("guidelines", "expected_facts")
 """Expectations that MLflow gives a meaning of their own: what an answer should heed or hold, not the answer."""
@@ -87,7 +89,10 @@ def push(task: str, event: Feedback) -> None:
             mlflow.log_expectation(trace_id=trace.trace_id, name="expected_response", value=event.correction, **about)
         case "comment":
             mlflow.log_feedback(trace_id=trace.trace_id, name="comment", value=event.comment, **about)
-        case _:
+        case "critical" | "not_critical":
+            marked = event.kind == "critical"
+            mlflow.log_feedback(trace_id=trace.trace_id, name=CRITICAL, value=marked, rationale=event.comment, **about)
+        case "thumb_up" | "thumb_down":
             up = event.kind == "thumb_up"
             mlflow.log_feedback(trace_id=trace.trace_id, name="right", value=up, rationale=event.comment, **about)
 
@@ -166,6 +171,8 @@ def _event(
         "rater": said.source.source_id or "mlflow",
     }
     why = said.rationale or None
+    if said.name == CRITICAL:
+        return "a case is marked critical on the review page or with saqia feedback critical, not in MLflow"
     if said.expectation is not None:
         if said.name in NO_ANSWERS:
             return f"{said.name} are no answer: name what should have been answered expected_response"

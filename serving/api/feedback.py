@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Request
 from pydantic import Field, model_validator
 
-from components.feedback.store import KeyReused, StoreError, UnknownInteraction
-from components.schema import FeedbackKind
+from components.feedback.store import KeyReused, StoreError, TooManyCritical, UnknownInteraction
+from components.schema import MARKS, FeedbackKind
 from serving import feedback
 from serving.access.context import current
 from serving.api import metrics
@@ -21,14 +21,20 @@ router = APIRouter(tags=["feedback"])
 
 
 class FeedbackRequest(WholeBody):
-    """At least one of thumb (or kind), correction and comment."""
+    """At least one of thumb (or kind), correction, comment and critical."""
 
     completion_id: str = Field(min_length=1, max_length=200, description="The `id` of the completion.")
     choice: int = Field(0, ge=0, lt=MAX_CHOICES, description="Which of n answers.")
     thumb: Literal["up", "down"] | None = None
-    kind: FeedbackKind | None = Field(None, description="thumb_up and thumb_down are the same as `thumb`.")
+    kind: FeedbackKind | None = Field(
+        None, description="thumb_up and thumb_down are the same as `thumb`; critical and not_critical as `critical`."
+    )
     correction: str | None = Field(None, max_length=100_000, description="The right answer, whole.")
     comment: str | None = Field(None, max_length=10_000)
+    critical: bool | None = Field(
+        None,
+        description="true: no version may break this case; false: the mark is taken back. A key needs scope review.",
+    )
     rater: str = Field(
         "anonymous", min_length=1, max_length=200, description="Who says it; by default the name of the API key."
     )
@@ -45,8 +51,11 @@ class FeedbackRequest(WholeBody):
             raise contradiction("correction", "kind 'correction' needs the right answer in correction")
         if self.kind == "comment" and not self.comment:
             raise contradiction("comment", "kind 'comment' needs its text in comment")
-        if not (said or self.thumb or self.correction is not None or self.comment):
-            raise contradiction("thumb", "say something: thumb, correction or comment")
+        if self.kind in MARKS and self.critical not in (None, self.kind == "critical"):
+            raise contradiction("critical", "kind and critical contradict each other")
+        mark = self.said_critical is not None
+        if not (said or self.thumb or self.correction is not None or self.comment or mark):
+            raise contradiction("thumb", "say something: thumb, correction, comment or critical")
         return self
 
     @property
@@ -59,6 +68,11 @@ class FeedbackRequest(WholeBody):
                 return "down"
             case _:
                 return self.thumb
+
+    @property
+    def said_critical(self) -> bool | None:
+        """The mark, by whichever name it was sent."""
+        return self.kind == "critical" if self.kind in MARKS else self.critical
 
 
 @router.post("/v1/feedback", responses=RESPONSES)
@@ -77,11 +91,15 @@ async def give_feedback(
         raise ApiError(
             403, f"{rater!r} is trusted: only their own key, or a reviewer's, may speak for them", param="rater"
         )
+    if body.said_critical is not None and key is not None and not key.may("review"):
+        message = "Only a reviewer may mark a case critical or take the mark back. The key needs scope review."
+        raise ApiError(403, message, param="critical", code="missing_scope", kind="permission_error")
     said = feedback.Said(
         id,
         body.said_thumb,
         body.correction,
         body.comment,
+        body.said_critical,
         rater,
         body.idempotency_key or idempotency_key,
         None if key is None else key.id,
@@ -95,6 +113,8 @@ async def give_feedback(
         raise ApiError(404, str(error), param="completion_id", code="completion_not_found") from None
     except KeyReused as error:
         raise ApiError(409, str(error), param="idempotency_key", code="idempotency_key_reused") from None
+    except TooManyCritical as error:
+        raise ApiError(409, f"Not stored: {error}", param="critical", code="too_many_critical") from None
     except StoreError as error:
         raise ApiError(503, f"Not stored: {error}", code="store_error", kind="server_error") from None
     for event, new in zip(noted.events, noted.new, strict=True):

@@ -108,3 +108,50 @@ def test_each_of_n_answers_can_be_spoken_of(http: httpx.Client, live: Live) -> N
     assert [event.kind for event in live.runtime.store.feedback_for(f"{id}:1")] == ["thumb_down"]
     assert live.runtime.store.feedback_for(id) == []
     assert give(http, id, choice=5, thumb="down").status_code == 404
+
+
+# Critical cases -----------------------------------------------------------------------------
+
+
+def critical(live: Live) -> list[str]:
+    return [case.interaction_id for case in live.runtime.store.critical("intake")]
+
+
+def test_a_case_is_marked_critical_alone_or_beside_a_correction_and_the_mark_is_taken_back(
+    http: httpx.Client, live: Live, answered: str
+) -> None:
+    marked = give(http, answered, critical=True, comment="an emergency", idempotency_key="m")
+    assert marked.status_code == 200, marked.text
+    assert [event["kind"] for event in marked.json()["events"]] == ["critical"]
+    assert give(http, answered, critical=True, comment="an emergency", idempotency_key="m").json()["repeated"] is True
+    assert answered in critical(live)
+    assert next(c.comment for c in live.runtime.store.critical("intake") if c.interaction_id == answered) == (
+        "an emergency"
+    )
+    assert give(http, answered, critical=False).status_code == 200
+    assert answered not in critical(live)
+    both = give(http, answered, correction=json.dumps(right_note(live)), kind="critical", comment="was wrong")
+    assert [event["kind"] for event in both.json()["events"]] == ["correction", "critical"]
+    assert [event.comment for event in live.runtime.store.feedback_for(answered)][-2:] == ["was wrong", None]
+    assert answered in critical(live)
+    give(http, answered, kind="not_critical")
+    assert answered not in critical(live)
+
+
+def test_a_mark_that_contradicts_itself_is_refused_and_one_on_nothing_is_404(http: httpx.Client, answered: str) -> None:
+    refused = give(http, answered, kind="critical", critical=False)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "critical")
+    assert give(http, "chatcmpl-nothing", critical=True).status_code == 404
+
+
+def test_a_mark_beyond_the_bound_is_refused_with_what_came_with_it(
+    http: httpx.Client, live: Live, answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live.runtime.store, "_critical_most", 0)
+    refused = give(http, answered, thumb="up", critical=True)
+    assert refused.status_code == 409
+    error = refused.json()["error"]
+    assert (error["param"], error["code"]) == ("critical", "too_many_critical")
+    assert "curate.critical_most" in error["message"]
+    assert live.runtime.store.feedback_for(answered) == []
+    assert give(http, answered, thumb="up", critical=False).status_code == 200

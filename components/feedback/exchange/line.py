@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from components import files
-from components.schema import FeedbackKind, FeedbackRow, Message, Record
+from components.schema import MARKS, FeedbackKind, FeedbackRow, Message, Record
 
 
 class Line(Record):
@@ -95,10 +95,12 @@ def joined(rows: Iterable[tuple[Place, dict[str, Any]]]) -> Iterator[tuple[Place
 def standing(rows: Sequence[FeedbackRow]) -> list[FeedbackRow]:
     """What everybody says now: of one person's thumbs and of their corrections of an answer the last, and each comment.
 
-    Tools that ask each person each question once can hold no more.
+    Tools that ask each person each question once can hold no more, and have no question for critical cases.
     """
     last: dict[tuple[str, ...], FeedbackRow] = {}
     for row in rows:
+        if row.kind in MARKS:
+            continue
         question = "right" if row.kind in ("thumb_up", "thumb_down") else row.kind
         said = (row.comment or "",) if row.kind == "comment" else ()
         key = (row.interaction_id, row.rater, question, *said)

@@ -89,7 +89,8 @@ def import_file(store: Store, task: Task, path: Path, form: Format) -> Imported:
 def export_file(store: Store, task: str, path: Path, form: Format, after: int = 0) -> int:
     """Write a task's feedback events with number > `after` to a file; returns how many.
 
-    Argilla and Label Studio hold what everybody says now (`line.standing`), the others every event.
+    Argilla and Label Studio hold what everybody says now (`line.standing`), and no marks of critical cases; the
+    others every event.
     """
     rows: Sequence[FeedbackRow] = store.rows(task, after, store.latest_seq(task))
     if form in ("argilla", "label-studio"):

@@ -40,7 +40,7 @@ def write_project(
     (folder / "task.yaml").write_text(yaml.safe_dump(task))
     lines = [row if isinstance(row, str) else row.model_dump_json() for row in train]
     files.write_text(layout.curated(name) / "train.jsonl", "".join(line + "\n" for line in lines))
-    for file in ("replay", "target", "regression", "tuning_target", "tuning_guard"):
+    for file in ("replay", "target", "regression", "critical", "tuning_target", "tuning_guard"):
         files.write_rows(layout.curated(name) / f"{file}.jsonl", (sets or {}).get(file, []))
     for file in ("preferences", "preferences_heldout", "judged", "judged_heldout"):
         files.write_rows(layout.curated(name) / f"{file}.jsonl", [])

@@ -255,3 +255,13 @@ def test_the_pages_show_the_failed_rule_in_a_browser(project: Write, chromium: s
         capture_output=True, text=True, timeout=60,
     ).stdout  # fmt: skip
     assert "train.jsonl:11: 'eggs' is none of the labels ham, spam" in dumped
+
+
+def test_a_critical_case_may_be_taught_but_must_be_one_the_task_allows(project: Write) -> None:
+    taught = good()
+    case = Example.model_validate(dict(taught[0]) | {"critical": True})  # type: ignore[call-overload]
+    main(project(taught, sets={"critical": [case]}))
+    assert (result()["passed"], result()["critical_cases"]) == (True, 1)
+    with pytest.raises(GateError, match=r"critical rows: critical\.jsonl:1"):
+        main(project(taught, sets={"critical": [example("bad", sentence(98), "eggs", critical=True)]}))
+    assert failed() == {"answer": ["critical.jsonl:1"]}

@@ -91,6 +91,31 @@ def test_each_path_wants_its_scope(make: Make) -> None:
     assert [ask(live, s, "/v1/admin/anything").status_code for s in (use, review, admin)] == [403, 403, 404]
 
 
+def test_only_a_reviewers_key_marks_a_case_critical(make: Make) -> None:
+    live = make(api_keys="always")
+    use, review, admin = key(live, "use"), key(live, "review"), key(live, "admin")
+    id = ask(live, use).json()["id"]
+
+    def mark(secret: str, **said: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {secret}"}
+        return httpx.post(f"{live.url}/v1/feedback", json={"completion_id": id, **said}, headers=headers)
+
+    for said in (
+        {"critical": True, "thumb": "up"},
+        {"critical": False},
+        {"kind": "critical"},
+        {"kind": "not_critical"},
+    ):
+        refused = mark(use, **said)
+        assert refused.status_code == 403
+        error = refused.json()["error"]
+        assert (error["code"], error["param"]) == ("missing_scope", "critical")
+        assert "scope review" in error["message"]
+    assert live.runtime.store.feedback_for(id) == []
+    assert [mark(secret, critical=True).status_code for secret in (review, admin)] == [200, 200]
+    assert [case.rater for case in live.runtime.store.critical("intake")] == ["test ('review',)"]
+
+
 def test_a_revoked_key_is_refused_and_a_browsers_password_is_a_key(make: Make) -> None:
     live = make(api_keys="always")
     secret = key(live)
