@@ -240,7 +240,7 @@ def show_result(console: Console, places: Places, task: Task, diary: Diary) -> N
         if page:
             console.print(f"Report: {page}", soft_wrap=True)
     console.print("\nOver HTTP:")
-    for number in range(1, TURNS + 1):
+    for number in (n for n in range(1, TURNS + 1) if diary.asked(f"before-{n}")):
         before, after = _right(diary, f"before-{number}"), _right(diary, f"after-{number}")
         console.print(f"  messages of turn {number}: before it {before}, after it {after}")
     console.print(f"  fresh messages of all new kinds, corrected by nobody, at the end: {_right(diary, 'fresh')}")

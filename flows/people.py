@@ -92,11 +92,13 @@ def traffic(places: Places, task: Task, name: str) -> list[Example]:
 def parts(examples: Sequence[Example], count: int) -> list[list[Example]]:
     """The messages of each turn: whole groups (symptom families), so that every turn brings kinds that are new.
 
-    The largest groups, which are the new kinds, are dealt out first, one to each part in turn.
+    The largest groups, which are the new kinds, are dealt out first, one to each part in turn. Fewer groups than
+    `count` make fewer parts.
     """
     largest = [group for group, _ in Counter(e.group or e.id for e in examples).most_common()]
     part_of = {group: position % count for position, group in enumerate(largest)}
-    return [[e for e in examples if part_of[e.group or e.id] == number] for number in range(count)]
+    dealt = [[e for e in examples if part_of[e.group or e.id] == number] for number in range(count)]
+    return [part for part in dealt if part]
 
 
 def ask(

@@ -120,8 +120,8 @@ def test_run_again_it_costs_only_the_stage_it_was_in_and_ends_with_a_better_mode
     assert {first[name] for name in ("corpus", "pretrain", "instruct", "validate")} == {"="}
     assert "0 thumbs up, 90 corrections, all by simulated people" in output
     assert "The people in this demo are SIMULATED" in output
-    assert "the same messages before: 0 of 90 right" in output
-    fresh = re.search(r"corrected by nobody, after: (\d+) of (\d+) right", output)
+    assert "messages of turn 1: before it 0 of 90 right" in output
+    fresh = re.search(r"corrected by nobody, at the end: (\d+) of (\d+) right", output)
     assert fresh is not None
     assert int(fresh[1]) > 0.8 * int(fresh[2])
     assert "Version 2 promoted." in output

@@ -184,6 +184,7 @@ def test_only_the_last_turn_and_only_a_refused_one_runs_again(people: People) ->
 def test_a_store_of_before_is_brought_up_to_date_and_its_refused_turn_waits(people: People, url: str) -> None:
     people.turn("refused", CORRECTIONS)
     with people.store.engine.begin() as connection:
+        connection.execute(sa.text("DROP INDEX ix_feedback_marks"))
         connection.execute(sa.text("ALTER TABLE turns DROP COLUMN refusal"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0004'"))
     people.store.close()
