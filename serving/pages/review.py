@@ -139,16 +139,18 @@ def build(site: Site) -> None:
             return line, *(gr.skip(),) * (len(shown) - 1)
         return await looked("fix", at, typed, mark, request, checked.answer, note)
 
-    async def unmarked(id: str | None, typed: str, request: gr.Request) -> list[Any]:
+    async def unmarked(id: str | None, at: Open | None, typed: str, request: gr.Request) -> list[Any]:
         who = allowed(request, "review", site.words, typed)
         if not id or not who.name:
-            return [gr.skip()] * 3
+            return [gr.skip()] * 4
         try:
             await site.runtime.writes.said([mark_of(id, who.name, critical=False)])
             marks = await asyncio.to_thread(marks_of, site)
         except StoreError as error:
-            return [problem(words.not_saved.format(reason=said(site.words, str(error)))), *[gr.skip()] * 2]
-        return [good(words.unmarked), *marks]
+            return [problem(words.not_saved.format(reason=said(site.words, str(error)))), *[gr.skip()] * 3]
+        # A box that stayed ticked would mark the case again with the next look.
+        box = False if at is not None and at["id"] == id else gr.skip()
+        return [good(words.unmarked), *marks, box]
 
     def open_writing(at: Open | None) -> list[Any]:
         filled = form.opened(at["answer"] if at else "")
@@ -162,7 +164,7 @@ def build(site: Site) -> None:
     proposal.click(lambda at: form.opened(at["proposal"] if at else ""), current, form.outputs, show_progress="hidden")
     cancel.click(lambda: gr.update(visible=False), None, writing, show_progress="hidden")
     save.click(saved, [current, comment, rater, critical, *form.inputs], shown, show_progress="hidden")
-    unmark.click(unmarked, [chosen, rater], [told, marked, chosen], show_progress="hidden")
+    unmark.click(unmarked, [chosen, current, rater], [told, marked, chosen, critical], show_progress="hidden")
     form.watch()
     known.then(arrived, rater, shown, show_progress="hidden")
 
