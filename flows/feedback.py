@@ -18,8 +18,9 @@ SHOWN = 20
 def bring_in(root: Path, places: Places, name: str | None, file: Path, form: str | None) -> bool:
     """Import a file; print what became of its rows. False where some were refused."""
     chosen = _format(file, form)
-    the_task = task.load(name or config.load(root / "params.yaml").task, root)
-    with Store(places.database_url) as store:
+    settings = config.load(root / "params.yaml")
+    the_task = task.load(name or settings.task, root)
+    with Store(places.database_url, critical_most=settings.curate.critical_most) as store:
         done = import_file(store, the_task, file, chosen)
     typer.echo(f"{file.name} ({chosen}): {done.stored} stored, {done.known} known already, {len(done.refused)} refused")
     for place, why in done.refused[:SHOWN]:

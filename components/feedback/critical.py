@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from components.examples.similarity import asked
 from components.feedback import tables
 from components.feedback.database import StoreError
-from components.schema import MARKS, Feedback, Message, Record
+from components.schema import MARKS, Feedback, Record
 from components.sentences import say
 
 
@@ -51,7 +50,7 @@ def cases(connection: sa.Connection, task: str) -> list[Case]:
         if row["kind"] == "not_critical":
             result.pop(id, None)
         elif id not in result:  # marked again, it stays as old as it is
-            question = asked([Message.model_validate(message) for message in row["messages"]])
+            question = "\n".join(m["content"] for m in row["messages"] if m["role"] != "system")
             values = {key: row[key] for key in ("interaction_id", "rater", "created_at", "comment")}
             result[id] = Case(question=question, **values)
     return list(result.values())

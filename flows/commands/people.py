@@ -84,6 +84,35 @@ def import_feedback(
     raise typer.Exit(0 if bring_in(root, places, task, file, form) else 1)
 
 
+@feedback_app.command("critical")
+def critical_case(
+    which: Annotated[
+        str | None, typer.Argument(help="The answer's id (`chatcmpl-…`); with --list, a task instead.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the mark back.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show the critical cases of a task.")] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Who says so [default: who is logged in].")] = None,
+    comment: Annotated[str | None, typer.Option("--comment", help="Why.")] = None,
+) -> None:
+    """Mark an answer's case critical: from the next turn on no version may break it. Or list those of a task.
+
+    Its right answer is the correction, or the confirmed answer, that counts for its question. There may be
+    `curate.critical_most` of them; a mark beyond is refused.
+    """
+    if listed and (undo or by or comment):
+        raise typer.BadParameter("goes with no other option", param_hint="--list")
+    if not listed and which is None:
+        raise typer.BadParameter("name the answer, or show what is marked with --list", param_hint="WHICH")
+    root, places = enter()
+    from flows import critical
+
+    if listed:
+        critical.show(root, places, which)
+    else:
+        assert which is not None
+        critical.mark_case(root, places, which, undo, by, comment)
+
+
 @feedback_app.command("pull")
 def pull_feedback(task: TaskOption = None) -> None:
     """Take in what people said in MLflow of mirrored answers (serving.mirror: mlflow), each assessment once."""

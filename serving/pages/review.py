@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.feedback.critical import mark as mark_of
 from components.feedback.progress import Progress, progress
 from components.feedback.review import Item, LeaseLost, ReviewQueue
 from components.feedback.store import StoreError
@@ -27,6 +28,8 @@ from serving.pages.words import Words
 
 COLUMNS = ("", "", "", "", "", "wide")
 """Of what reviewers did; `wide` is not shown on a phone."""
+SHOWN = 80
+"""So many characters of a critical case's question are shown."""
 Open = dict[str, str]
 """The item in front of the reviewer: `id`, `answer`, and `proposal` where there is one."""
 
@@ -50,6 +53,7 @@ def build(site: Site) -> None:
             fix = gr.Button(f"{words.fix} (F)", elem_id="fix")
             reject = gr.Button(f"{words.reject} (R)", elem_id="reject")
             skip = gr.Button(f"{words.skip} (S)", elem_id="skip")
+        critical = gr.Checkbox(label=words.critical, elem_id="critical", container=False)
         with gr.Column(visible=False, elem_id="writing") as writing:
             form = AnswerForm(task, site.words)
             comment = gr.Textbox(label=words.comment, elem_id="comment", rtl=site.rtl)
@@ -57,8 +61,11 @@ def build(site: Site) -> None:
                 save = gr.Button(words.save, variant="primary", elem_id="save")
                 proposal = gr.Button(words.use_proposal, visible=False, elem_id="use-proposal")
                 cancel = gr.Button(words.cancel, elem_id="cancel")
+    with gr.Row(visible=False, elem_id="marked", elem_classes="choices-row") as marked:
+        chosen = gr.Dropdown([], value=None, elem_id="marked-cases")
+        unmark = gr.Button(words.not_critical, elem_id="unmark")
     done = gr.HTML("", elem_id="done")
-    shown = [told, current, item, looking, writing, counts, done]
+    shown = [told, current, item, looking, writing, counts, done, critical, marked, chosen]
 
     def next_item(reviewer: str, line: str = "") -> tuple[Any, ...]:
         """The next item and how things stand, as values for `shown`."""
@@ -66,8 +73,10 @@ def build(site: Site) -> None:
             taken = queue.take(reviewer)
             waiting = queue.waiting()
             stand = standing(site, queue, reviewer)
+            marks = marks_of(site)
         except StoreError as error:
-            return problem(str(error)), None, "", *(gr.update(visible=False),) * 2, "", ""
+            hidden = gr.update(visible=False)
+            return problem(str(error)), None, "", hidden, hidden, "", "", False, hidden, gr.skip()
         if taken is None:
             nobody = words.nothing_for_you if sum(waiting.values()) else words.nothing
             body, state = f'<p class="empty">{html.escape(nobody)}</p>', None
@@ -75,7 +84,9 @@ def build(site: Site) -> None:
             body = item_html(site, taken)
             state = {"id": taken.interaction.id, "answer": taken.interaction.answer, "proposal": taken.proposal or ""}
         there = gr.update(visible=taken is not None)
-        return line, state, body, there, gr.update(visible=False), counts_html(words.reasons, waiting), stand
+        box = taken is not None and taken.critical
+        hidden = gr.update(visible=False)
+        return line, state, body, there, hidden, counts_html(words.reasons, waiting), stand, box, *marks
 
     async def started(typed: str, request: gr.Request) -> tuple[Any, ...]:
         who = allowed(request, "review", site.words, typed)
@@ -92,13 +103,19 @@ def build(site: Site) -> None:
         return await asyncio.to_thread(next_item, who.name)
 
     async def looked(
-        action: Action, at: Open | None, typed: str, request: gr.Request, right: str | None = None, note: str = ""
+        action: Action,
+        at: Open | None,
+        typed: str,
+        mark: bool,
+        request: gr.Request,
+        right: str | None = None,
+        note: str = "",
     ) -> tuple[Any, ...]:
         who = allowed(request, "review", site.words, typed)
         if at is None or not who.name:
             return (gr.skip(),) * len(shown)
         try:
-            await asyncio.to_thread(queue.look, who.name, at["id"], action, right, note)
+            await asyncio.to_thread(queue.look, who.name, at["id"], action, right, note, mark)
         except LeaseLost as error:
             why = said(site.words, str(error))
             return await asyncio.to_thread(next_item, who.name, problem(words.not_saved.format(reason=why)))
@@ -108,17 +125,32 @@ def build(site: Site) -> None:
         return await asyncio.to_thread(next_item, who.name, good(words.done[action]))
 
     def pressed(action: Action) -> Callable[..., Any]:
-        async def press(at: Open | None, typed: str, request: gr.Request) -> tuple[Any, ...]:
-            return await looked(action, at, typed, request)
+        async def press(at: Open | None, typed: str, mark: bool, request: gr.Request) -> tuple[Any, ...]:
+            return await looked(action, at, typed, mark, request)
 
         return press
 
-    async def saved(at: Open | None, note: str, typed: str, request: gr.Request, *values: Any) -> tuple[Any, ...]:
+    async def saved(
+        at: Open | None, note: str, typed: str, mark: bool, request: gr.Request, *values: Any
+    ) -> tuple[Any, ...]:
         checked = form.checked(values)
         if checked.faults:
             line = problem(words.not_saved.format(reason=form.told_of(checked)))
             return line, *(gr.skip(),) * (len(shown) - 1)
-        return await looked("fix", at, typed, request, checked.answer, note)
+        return await looked("fix", at, typed, mark, request, checked.answer, note)
+
+    async def unmarked(id: str | None, at: Open | None, typed: str, request: gr.Request) -> list[Any]:
+        who = allowed(request, "review", site.words, typed)
+        if not id or not who.name:
+            return [gr.skip()] * 4
+        try:
+            await site.runtime.writes.said([mark_of(id, who.name, critical=False)])
+            marks = await asyncio.to_thread(marks_of, site)
+        except StoreError as error:
+            return [problem(words.not_saved.format(reason=said(site.words, str(error)))), *[gr.skip()] * 3]
+        # A box that stayed ticked would mark the case again with the next look.
+        box = False if at is not None and at["id"] == id else gr.skip()
+        return [good(words.unmarked), *marks, box]
 
     def open_writing(at: Open | None) -> list[Any]:
         filled = form.opened(at["answer"] if at else "")
@@ -127,11 +159,12 @@ def build(site: Site) -> None:
     begin.click(started, rater, shown, show_progress="hidden", api_name="review_begin")
     rater.submit(started, rater, shown, show_progress="hidden")
     for button, action in ((accept, "accept"), (reject, "reject"), (skip, "skip")):
-        button.click(pressed(action), [current, rater], shown, show_progress="hidden")  # type: ignore[arg-type]
+        button.click(pressed(action), [current, rater, critical], shown, show_progress="hidden")  # type: ignore[arg-type]
     fix.click(open_writing, current, [writing, proposal, comment, *form.outputs], show_progress="hidden")
     proposal.click(lambda at: form.opened(at["proposal"] if at else ""), current, form.outputs, show_progress="hidden")
     cancel.click(lambda: gr.update(visible=False), None, writing, show_progress="hidden")
-    save.click(saved, [current, comment, rater, *form.inputs], shown, show_progress="hidden")
+    save.click(saved, [current, comment, rater, critical, *form.inputs], shown, show_progress="hidden")
+    unmark.click(unmarked, [chosen, current, rater], [told, marked, chosen, critical], show_progress="hidden")
     form.watch()
     known.then(arrived, rater, shown, show_progress="hidden")
 
@@ -160,6 +193,15 @@ def item_html(site: Site, item: Item) -> str:
         table = answer_html(task, site.words, item.proposal)
         parts.append(f'<div class="proposal"><p class="note">{html.escape(by)}</p>{table}</div>')
     return f'<article class="turn">{"".join(parts)}</article>'
+
+
+def marks_of(site: Site) -> tuple[Any, Any]:
+    """The critical cases as values for their row and its choices; no row where there are none."""
+    cases = site.runtime.store.critical(site.runtime.task.name)
+    choices = [(" ".join(case.question.split())[:SHOWN], case.interaction_id) for case in cases]
+    most = site.runtime.settings.curate.critical_most
+    label = site.words.review.critical_now.format(count=len(cases), most=most)
+    return gr.update(visible=bool(cases)), gr.update(choices=choices, value=None, label=label)
 
 
 def conversation_html(roles: Any, messages: list[Message]) -> str:

@@ -14,6 +14,7 @@ KEYS = {
     "KeyF": "#fix",
     "KeyR": "#reject",
     "KeyS": "#skip",
+    "KeyC": "#critical input",
     "Digit1": "#vote-a",
     "Digit2": "#vote-b",
     "Digit3": "#vote-tie",

@@ -260,6 +260,13 @@ class Review:
     save: str
     cancel: str
     comment: str
+    critical: str
+    """Beside the box that marks the case in front of the reviewer."""
+    critical_now: str
+    """{count} cases are marked, {most} may be."""
+    not_critical: str
+    """Button: take the mark of the chosen case back."""
+    unmarked: str
     done: Mapping[str, str]
     """Action → what was noted."""
     not_saved: str

@@ -56,7 +56,13 @@ def test_feedback_goes_to_mlflow_and_comes_from_there_exactly_once(tmp_path: Pat
         assert {a.source.source_id for a in seen.values()} == {"ann"}
         assert {a.metadata[EVENT] for a in seen.values()} == {"fb-1", "fb-2"}
 
+        write(own.model_copy(update={"id": "fb-3", "kind": "critical", "comment": "an emergency"}))
+        found = client().search_traces(locations=[experiment("mail-answers")])
+        (marked,) = [a for trace in found for a in trace.info.assessments if a.name == "critical"]
+        assert (marked.feedback.value, marked.rationale) == (True, "an emergency")
+
         about: dict[str, Any] = {"trace_id": traces["c2"].info.trace_id, "source": AssessmentSource("HUMAN", "bob")}
+        mlflow.log_feedback(name="critical", value=True, **about)
         mlflow.log_feedback(name="is it right?", value="No", rationale="it sells", **about)
         mlflow.log_expectation(name="expected", value="spam", **about)
         mlflow.log_expectation(name="expected", value="eggs", **about)
@@ -65,7 +71,10 @@ def test_feedback_goes_to_mlflow_and_comes_from_there_exactly_once(tmp_path: Pat
         )
         first, again = pull(store, MAIL), pull(store, MAIL)
         assert (first.stored, first.known, again.stored, again.known) == (2, 0, 0, 2)
-        assert [why for _, why in first.refused] == ["no valid answer of task 'mail': 'eggs'"]
+        assert sorted(why for _, why in first.refused) == [
+            "a case is marked critical on the review page or with saqia feedback critical, not in MLflow",
+            "no valid answer of task 'mail': 'eggs'",
+        ]
         assert sorted((e.rater, e.kind, e.correction, e.comment) for e in store.feedback_for("c2")) == [
             ("bob", "correction", "spam", None), ("bob", "thumb_down", None, "it sells")
         ]  # fmt: skip

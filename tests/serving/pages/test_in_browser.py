@@ -221,6 +221,40 @@ def test_a_reviewer_works_by_keys_and_sees_what_it_did(pages: Pages, open_page: 
         assert {look.action for look in queue.looks() if look.reviewer == "cleo"} == {"reject", "accept"}
 
 
+def test_a_reviewer_marks_a_case_by_its_key_and_takes_the_mark_back(pages: Pages, open_page: Open) -> None:
+    from playwright.sync_api import expect
+
+    ask = {"model": "intake", "messages": [{"role": "user", "content": "My chest hurts"}], "max_tokens": 60}
+    id = httpx.post(f"{pages.url}/v1/chat/completions", json=ask, timeout=60).json()["id"]
+    down = {"completion_id": id, "thumb": "down"}
+    assert httpx.post(f"{pages.url}/v1/feedback", json=down, timeout=60).status_code == 200
+    page = open_page("/ui/en/review", 390, name="dora")
+    page.click("#begin")
+    for _ in range(20):  # whatever other tests left comes first
+        page.locator("#item .answer").wait_for()
+        if "My chest hurts" in page.locator("#item").inner_text():
+            break
+        page.click("#skip")
+        expect(page.locator("#said")).to_contain_text("Skipped", timeout=WAIT)
+    expect(page.locator("#item")).to_contain_text("My chest hurts", timeout=WAIT)
+    page.click(".page-head")
+    page.keyboard.press("c")
+    expect(page.locator("#critical input")).to_be_checked(timeout=WAIT)
+    assert fits(page)
+    page.keyboard.press("a")
+    expect(page.locator("#said")).to_contain_text("Accepted", timeout=WAIT)
+    expect(page.locator("#marked")).to_contain_text("Critical cases: 1 of at most 50", timeout=WAIT)
+    with pages.store() as store:
+        assert [(case.interaction_id, case.rater) for case in store.critical("intake")] == [(id, "dora")]
+    page.locator("#marked-cases input").click()
+    page.get_by_role("option", name="My chest hurts").click()
+    page.click("#unmark")
+    expect(page.locator("#said")).to_contain_text("taken back", timeout=WAIT)
+    page.close()
+    with pages.store() as store:
+        assert store.critical("intake") == []
+
+
 def test_in_the_arena_names_are_told_after_the_vote(pages: Pages, open_page: Open) -> None:
     from playwright.sync_api import expect
 

@@ -16,20 +16,22 @@ import pytest
 from components import config
 from components.asking import Asked
 from components.feedback import unserved
+from components.feedback.critical import mark
 from components.feedback.drift import Drift
 from components.feedback.evidence import Evidence, Window
 from components.feedback.keys import ApiKey
 from components.feedback.refusals import Refusal, own_rows
 from components.feedback.store import Store, Turn
 from components.feedback.unserved import Unserved
-from components.schema import Interaction, Message, Need
+from components.schema import Feedback, Interaction, Message, Need
 from components.task import Shot, Task, load
 from serving.access.gate import KEY
-from serving.pages import chat, evidence, wheel
+from serving.pages import chat, evidence, review, wheel
 from serving.pages.form import AnswerForm
 from serving.pages.person import allowed, person
 from serving.pages.said import said
 from serving.pages.shown import answer_html, presented
+from serving.pages.site import Site
 from serving.pages.words import LANGUAGES, words
 from serving.writes import Writes
 from tests.flows.test_entry import correct
@@ -250,3 +252,76 @@ def test_what_is_said_on_the_chat_page_is_told_to_the_mirror_once_and_a_refusal_
         lines = asyncio.run(said())
     assert told == [("thumb_down", "ann"), ("correction", "ben")]
     assert words("ar").told["empty"] in lines[-1]
+
+
+# The review page -----------------------------------------------------------------------------
+
+BEFORE_MARK, MARK, MARKED = 1, 7, 9
+"""Of what the page shows: the item, the box that marks it, the list of marked cases."""
+
+
+def review_page(store: Store, most: int) -> dict[str, Any]:
+    """The functions of the review page by name; those of a button that three share by the button's own."""
+    settings = config.parse({"review": {"sample": 0, "two_reviewers": 0, "gold": 0}, "curate": {"critical_most": most}})
+    runtime = SimpleNamespace(
+        task=load("intake"), store=store, settings=settings, writes=Writes(store), mirror=SimpleNamespace(add=print)
+    )
+    with gr.Blocks() as blocks:
+        review.build(Site(runtime, "en"))  # type: ignore[arg-type]
+    made = [function for function in blocks.fns.values() if function.fn is not None]
+    pressed = [function.fn for function in made if function.fn.__name__ == "press"]
+    return {function.fn.__name__: function.fn for function in made} | dict(
+        zip(("accept", "reject", "skip"), pressed, strict=True)
+    )
+
+
+def test_a_reviewer_marks_the_case_in_front_of_them_and_takes_marks_back_on_the_page(tmp_path: Path) -> None:
+    reviewer = ApiKey(id="k", name="rev", hint="", scopes=("review",), created_at=NOW)
+    user = reviewer.model_copy(update={"name": "ana", "scopes": ("use",)})
+
+    def request(key: ApiKey) -> Any:
+        return SimpleNamespace(request=SimpleNamespace(scope={KEY: key}))
+
+    with Store(f"sqlite:///{tmp_path / 'saqia.db'}", critical_most=1) as store:
+        for number in range(3):
+            said = (Message(role="user", content=f"chest pain {number}"),)
+            counts: dict[str, Any] = {"prompt_tokens": 1, "completion_tokens": 1, "latency_ms": 5}
+            values: dict[str, Any] = {"id": f"c{number}", "created_at": NOW + timedelta(minutes=number)} | counts
+            about = {"task": "intake", "model_version": "1", "finish_reason": "stop"}
+            store.add_interaction(Interaction(messages=said, answer=json.dumps(NOTE), **about, **values))
+            down = {"id": f"f{number}", "created_at": NOW, "rater": "ana", "kind": "thumb_down"}
+            store.add_feedback(Feedback.model_validate(down | {"interaction_id": f"c{number}"}))
+        page = review_page(store, 1)
+
+        def run(name: str, *values: Any, key: ApiKey = reviewer) -> list[Any]:
+            return list(asyncio.run(page[name](*values, request(key))))
+
+        opened = run("started", "")
+        assert (opened[BEFORE_MARK]["id"], opened[MARK]) == ("c0", False)
+        assert opened[MARKED - 1]["visible"] is False
+        refused = run("reject", opened[BEFORE_MARK], "", True)
+        assert "needs its right answer" in refused[0]
+        second = run("accept", opened[BEFORE_MARK], "", True)
+        assert [case.rater for case in store.critical("intake")] == ["rev"]
+        assert (second[BEFORE_MARK]["id"], second[MARK]) == ("c1", False)
+        assert second[MARKED]["choices"] == [("chest pain 0", "c0")]
+        assert second[MARKED]["label"] == "Critical cases: 1 of at most 1"
+        full = run("accept", second[BEFORE_MARK], "", True)
+        assert "curate.critical_most" in full[0]
+        assert [event.kind for event in store.feedback_for("c1")] == ["thumb_down"]
+        with pytest.raises(gr.Error, match="review"):
+            run("unmarked", "c0", None, "", key=user)
+        assert len(store.critical("intake")) == 1
+        done = run("unmarked", "c0", second[BEFORE_MARK], "")
+        assert done[3] is not False
+        assert words("en").review.unmarked in done[0]
+        assert (done[1]["visible"], done[2]["choices"], store.critical("intake")) == (False, [], [])
+        assert store.feedback_for("c0")[-1].rater == "rev"
+        store.add_all([mark("c1", "rev")])
+        shown = run("started", "")
+        assert (shown[BEFORE_MARK]["id"], shown[MARK]) == ("c1", True)
+        run("accept", shown[BEFORE_MARK], "", False)
+        assert store.critical("intake") == []
+        store.add_all([mark("c2", "rev")])
+        shown = run("started", "")
+        assert run("unmarked", "c2", shown[BEFORE_MARK], "")[3] is False
