@@ -158,7 +158,9 @@ def curate(
 
     fixed, most = [row for row in feedback.locked if row.turn < new], settings.regression_rows
     asked_again = sampled({row.row.event_id: row.turn for row in fixed}, most, seed, "regression")
-    set_aside = [row for row in feedback.tuning if row.turn < new]
+    critical = {row.row.event_id for row in feedback.critical.cases}
+    choosing = [row for row in feedback.tuning if row.row.event_id not in critical]  # these have a say in the verdict
+    set_aside = [row for row in choosing if row.turn < new]
     looked_at = sampled({row.row.event_id: row.turn for row in set_aside}, settings.tuning_rows, seed, "tuning")
     turns, shown = bounded.turns_of(snapshots, voted_in or {}), settings.heldout_rows
     ledgers = (own_ledger, feedback.ledger, paired.ledger, weighed.ledger)
@@ -168,7 +170,7 @@ def curate(
         target=[_example(row, task) for row in feedback.locked if row.turn >= new],
         regression=[_example(row, task) for row in fixed if row.row.event_id in asked_again],
         critical=[_example(row, task).model_copy(update={"critical": True}) for row in feedback.critical.cases],
-        tuning_target=[_example(row, task) for row in feedback.tuning if row.turn >= new],
+        tuning_target=[_example(row, task) for row in choosing if row.turn >= new],
         tuning_guard=[*tuning, *(_example(row, task) for row in set_aside if row.row.event_id in looked_at)],
         preferences=bounded.taught(paired.taught, turns, new, replayed, seed, paired.ledger, "preferences"),
         preferences_heldout=bounded.tested(paired.heldout, turns, shown, seed, paired.ledger, "preferences_heldout"),
@@ -184,6 +186,7 @@ def curate(
         regression=len(result.regression),
         regression_not_sampled=len(fixed) - len(result.regression),
         tuning=len(result.tuning_target) + len(looked_at),
+        critical_only=len(feedback.tuning) - len(choosing),
         tuning_not_sampled=len(set_aside) - len(looked_at),
         review=len(result.review),
         marks=feedback.marks,
