@@ -9,7 +9,7 @@ run: $(VENV)/installed
 	@$(BIN)/saqia demo
 
 test: $(VENV)/installed $(VENV)/clients/installed
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 -p no:randomly  # the same order for everybody; `.venv/bin/pytest` shuffles it
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
