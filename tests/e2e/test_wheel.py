@@ -80,7 +80,7 @@ def has_open(started: int, file: Path) -> bool:
 
 def table(output: str) -> str:
     """The table before and after, with what follows it."""
-    return output.split("Before and after this turn")[1].split("Where the time went")[0]
+    return output.split("Turn 1: before and after")[1].split("Where the time went")[0]
 
 
 def test_an_interrupted_demo_says_how_to_carry_on_and_leaves_nothing_running(project: Project) -> None:
