@@ -42,9 +42,9 @@ class Candidate:
     """Share of guard rows that both models answer differently, apart from a loss."""
     fixed: int = 0
     """Fixed cases that the champion answers right."""
-    broken: float = 0.005
+    broken: float = 0.03
     """Share of them that the candidate breaks ..."""
-    mended: float = 0.005
+    mended: float = 0.03
     """... and of as many others that it mends."""
 
 
@@ -152,8 +152,16 @@ def scenarios() -> list[tuple[str, Candidate]]:
         *((f"gains {gain:g} on the target of 190", replace(Candidate(), gain=gain)) for gain in (0.0, 0.03, 0.1)),
         *((f"gains {gain:g} on a target of 30", replace(Candidate(), gain=gain, target=30)) for gain in (0.0, 0.2)),
         *(
-            (f"breaks {share:.1%} of {cases} fixed cases", replace(Candidate(), fixed=cases, broken=share))
-            for cases, share in ((200, 0.005), (200, 0.01), (1000, 0.01), (200, 0.1), (1000, 0.06), (30, 0.01))
+            (f"breaks {share:.0%} of {cases} fixed cases, mends 3%", replace(Candidate(), fixed=cases, broken=share))
+            for cases, share in (
+                (30, 0.03),
+                (200, 0.03),
+                (1000, 0.03),
+                (200, 0.06),
+                (1000, 0.06),
+                (200, 0.15),
+                (1000, 0.12),
+            )
         ),
         ("ten guards of 400, nothing lost", TEN),
         ("ten guards of 400, one loses 0.06", ONE_OF_TEN),

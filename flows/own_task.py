@@ -12,7 +12,7 @@ import typer
 from components.stage import StageError
 
 if TYPE_CHECKING:
-    from components.config import QualitySettings
+    from components.config import QualitySettings, Settings
     from components.examples.formats.records import Imported
     from components.schema import Example
 
@@ -54,6 +54,8 @@ def create(
     typer.echo(f"written: {folder.relative_to(root)}/ (task.yaml describes it; look it over)")
     if languages:
         typer.echo(f"note: the rows are in {', '.join(languages)}; written to {folder.relative_to(root)}/params.yaml")
+    for line in _plan(len(imported.examples), settings):
+        typer.echo(line)
     if len(imported.examples) * (1 - settings.examples.held_out_share) < settings.quality.min_rows:
         typer.echo(
             f"note: the gate asks for {settings.quality.min_rows} rows to teach (quality.min_rows), and a share of "
@@ -67,6 +69,21 @@ def create(
             f"`train: {{method: full}}` into {folder.relative_to(root)}/params.yaml"
         )
     typer.echo(f"next: saqia run {name}")
+
+
+def _plan(rows: int, settings: Settings) -> list[str]:
+    """What becomes of the rows, before near-duplicates are taken out, and what the tests among them can prove."""
+    from components.curation.replay import sizes
+    from components.evaluation.plan import of_guards
+
+    test = round(rows * settings.examples.held_out_share)
+    replay, tuning = sizes(rows - test, settings.curate.replay_rows, settings.curate.tuning_rows)
+    return [
+        f"of {rows} rows about {rows - test - replay - tuning} are taught, {test} are the test, {replay} show in "
+        f"later turns that nothing was forgotten (curate.replay_rows), {tuning} choose between candidates "
+        "(curate.tuning_rows)",
+        f"in later turns: {of_guards(test + replay, settings.promotion)}",
+    ]
 
 
 def reader(

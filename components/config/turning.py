@@ -29,7 +29,7 @@ class PromotionSettings(Section):
     delta: float | None = Field(None, gt=0, lt=1)
     """The most that all guards together may lose: against the champion, and since the best version that served.
     None: 0.02, or what the guard rows at hand can exclude, at most 0.1 (components/noninferiority.py)."""
-    broken: float = Field(0.05, gt=0, lt=1)
+    broken: float = Field(0.1, gt=0, lt=1)
     """The largest share of fixed cases that may break again."""
     min_target: int = Field(20, ge=1)
     approval: Literal["none", "human"] = "none"

@@ -38,14 +38,19 @@ def clusters(rows: Sequence[Example], near: float) -> list[list[Example]]:
     return list(grouped.values())
 
 
+def sizes(rows: int, replay: int, tuning: int) -> tuple[int, int]:
+    """How many of so many rows are held back for replay and for tuning at most."""
+    room = int(rows * MOST)
+    tuning = min(tuning, room // 3)
+    return min(replay, room - tuning), tuning
+
+
 def held_back(
     rows: Sequence[Example], replay: int, tuning: int, near: float, seed: int
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Ids of about `replay` and `tuning` rows, whole clusters in the order of a seeded hash: the same whatever
     feedback says. Together at most `MOST` of the rows, and those for tuning at most a third of that."""
-    room = int(len(rows) * MOST)
-    tuning = min(tuning, room // 3)
-    replay = min(replay, room - tuning)
+    replay, tuning = sizes(len(rows), replay, tuning)
     chosen: tuple[set[str], set[str]] = (set(), set())
     drawn = sorted(clusters(rows, near), key=lambda c: fraction(seed, "replay", question_key(question(c[0]))))
     for cluster in drawn:

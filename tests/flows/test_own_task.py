@@ -51,3 +51,12 @@ def test_a_missing_base_folder_is_one_line_that_speaks_of_no_hub_and_writes_noth
         init(project, project / "nowhere")
     assert "hugging" not in str(told.value).lower()
     assert not (project / "tasks").exists()
+
+
+def test_what_becomes_of_the_rows_and_what_they_can_prove_is_said_at_once(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init(project, base(project / "plain"))
+    output = capsys.readouterr().out
+    assert "of 80 rows about 55 are taught, 12 are the test, 9 show in later turns" in output
+    assert "only 21 rows of old tests: a loss below" in output

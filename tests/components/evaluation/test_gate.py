@@ -25,7 +25,7 @@ SLACK = 3 * (0.05 * 0.95 / TURNS) ** 0.5
         (replace(Candidate(), gain=0.15), 0.95),
         (replace(Candidate(), fixed=200), 0.95),
         (replace(Candidate(), fixed=1000), 0.95),
-        (replace(Candidate(), fixed=30, broken=0.01), 0.9),
+        (replace(Candidate(), fixed=30), 0.95),
         (TEN, 0.88),
         (MIDDLE, 0.8),
         (SMALL, 0.8),
@@ -57,8 +57,9 @@ def test_good_candidates_pass(candidate: Candidate, least: float) -> None:
         replace(Candidate(), gain=0.0),
         replace(Candidate(), gain=0.0, target=25),
         replace(Candidate(), gain=-0.1),
-        replace(Candidate(), fixed=200, broken=0.1),
-        replace(Candidate(), fixed=1000, broken=0.06, mended=0.06),
+        replace(Candidate(), fixed=200, broken=0.15, mended=0.15),
+        replace(Candidate(), fixed=1000, broken=0.12, mended=0.12),
+        replace(Candidate(), fixed=1000, broken=0.06, mended=0.02),
         replace(TEN, losses={"guard 3": 0.06}),
         lost(0.04, MIDDLE),
         lost(0.11, SMALL),
@@ -108,10 +109,10 @@ def test_fixed_cases_are_judged_as_a_whole() -> None:
     assert (kept.status, kept.broken, kept.mended, kept.cases) == ("kept", 1, 35, 231)
     more = judge_fixed(right, [*[0.0] * 8, *right[8:]], 0.05, 0.025)
     assert more.status == "lost"
-    many = judge_fixed([*right, *[0.0] * 40], [*[0.0] * 25, *right[25:], *[1.0] * 30, *[0.0] * 10], 0.05, 0.025)
+    many = judge_fixed([*right, *[0.0] * 40], [*[0.0] * 25, *right[25:], *[1.0] * 30, *[0.0] * 10], 0.1, 0.025)
     assert (many.status, many.more_broken > 0.025) == ("open", True)
-    assert judge_fixed([], [], 0.05, 0.025).status == "kept"
-    assert broken_limit(1000, 0.05, 0.025) == 0.05
+    assert judge_fixed([], [], 0.1, 0.025).status == "kept"
+    assert broken_limit(1000, 0.1, 0.025) == 0.1
 
 
 def test_a_lucky_win_on_few_rows_is_no_gain() -> None:
