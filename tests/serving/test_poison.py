@@ -65,7 +65,7 @@ def test_five_hundred_identical_bad_corrections_teach_at_most_the_cap_and_the_ca
     (toy / layout.TOKENIZER).symlink_to((toy / layout.BASE).resolve())
     files.write_rows(layout.curated("toy") / "train.jsonl", rows())
     train(turn([], steps=150))
-    first = shutil.copytree(layout.adapter("toy"), toy / "version-1")
+    first = shutil.copytree(layout.trained("toy"), toy / "version-1")
     url = f"sqlite:///{tmp_path / 'saqia.db'}"
     live = Live(url, source("1", first, toy / layout.BASE), name="toy")
     try:
@@ -100,7 +100,7 @@ def test_five_hundred_identical_bad_corrections_teach_at_most_the_cap_and_the_ca
             shutil.rmtree(layout.CHAMPION)
             shutil.copytree(first, layout.CHAMPION)
             train(settings)
-            second = shutil.copytree(layout.adapter("toy"), toy / "version-2")
+            second = shutil.copytree(layout.trained("toy"), toy / "version-2")
             live.champion = source("2", second, toy / layout.BASE)
             live.until(lambda: live.runtime.versions.champion and live.runtime.versions.champion.version == "2")
             assert ask(client, CANARY)[1] == RIGHT
