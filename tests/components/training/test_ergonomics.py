@@ -62,7 +62,7 @@ def test_recomputed_activations_give_the_same_gradients_in_less_kept_memory(toy:
 
 
 def test_the_step_that_validation_likes_best_becomes_the_version(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "WATCHED_EVERY", 0.2)
+    monkeypatch.setattr(tracking, "WATCHED_EVERY", 0.05)
     wanted = settings(method="full", lr=0.05, steps=40, validation_rows=12, validation_every=5, patience=2)
     main(wanted)
     metrics = json.loads((layout.training("toy") / "metrics.json").read_text())
