@@ -213,12 +213,11 @@ def feedback(root: Path) -> Finding:
 
 def ports(root: Path) -> Finding:
     """Each port is free or held by our own program."""
-    places = stack.where_it_runs(config.places(root))
-    taken = [
-        f"{p.port} for the {p.title} by {stack.owner_of(p.port)}"
-        for p in stack.programs(places)
-        if p.port and stack.running(places, p.name) is None and stack.listening(p.port, p.host)
-    ]
+    places = config.places(root)
+    left = [f"{p.title}: {found}" for p in stack.programs(places) for found in stack.left_behind(places, p)]
+    if left:
+        return Finding("ports", "note", f"left by an interrupted command: {'; '.join(left)}", "saqia down ends it")
+    taken = [f"{program.port} for the {program.title} by {owner}" for program, owner in stack.strangers(places)]
     if taken:
         return Finding(
             "ports",

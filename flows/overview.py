@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components import config
@@ -56,6 +57,12 @@ def show(root: Path, places: Places, task: str | None) -> None:
             str(state.running.pid) if state.running else "",
             state.program.url if state.running else "",
         )
+    for program in stack.programs(places):
+        for leftover in stack.left_behind(places, program):
+            what = f"[yellow]left by an interrupted command[/], port {', '.join(map(str, leftover.ports)) or 'none'}"
+            table.add_row(program.title, what, str(leftover.process.pid), "saqia down ends it")
+    for program, owner in stack.strangers(places):
+        table.add_row(program.title, f"[yellow]port {program.port} is held by another[/]", escape(owner), "")
     console.print(table)
     from components import registry
     from components.feedback import unserved

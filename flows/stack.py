@@ -1,8 +1,7 @@
 """The local stack: Prefect server, MLflow server, the worker and the service, as background processes.
 
 Each program has a pid file under <home>/run that also holds the process's start time, so a
-recycled pid is never taken for ours, and a log under <home>/logs. Everything binds 127.0.0.1
-(the service: SAQIA_HOST).
+recycled pid is never taken for ours, and a log under <home>/logs. All bind 127.0.0.1 (the service: SAQIA_HOST).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import psutil
 from components import files
 from components.config import Places
 from components.stage import StageError
-from flows import databases, environment, prefect_database
+from flows import databases, environment, leftovers, prefect_database
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -152,6 +151,8 @@ def start(
         with _starting(places):
             missing = [p for p in wanted if running(places, p.name) is None]
             for program in missing:
+                for text in _end_leftovers(places, program):
+                    say(text)
                 _check_port(program)
             for program in missing:
                 if program.port is None:  # the worker needs the servers
@@ -195,6 +196,34 @@ def stop(places: Places, name: str) -> bool:
     _signal_group(found.pid, signal.SIGKILL)
     file.unlink(missing_ok=True)
     return True
+
+
+def left_behind(places: Places, program: Program) -> list[leftovers.Leftover]:
+    """Processes of a program that run though its pid file does not name them."""
+    return leftovers.find(places, program.name, getattr(running(places, program.name), "pid", None))
+
+
+def end_left_behind(places: Places) -> list[str]:
+    """End what interrupted commands left of this installation's programs; say what was ended."""
+    with _starting(places):  # another command may be starting one
+        return [text for program in programs(places) for text in _end_leftovers(places, program)]
+
+
+def _end_leftovers(places: Places, program: Program) -> list[str]:
+    leftovers.end(found := left_behind(places, program))
+    return [f"{program.title} of an interrupted command ended: {leftover}" for leftover in found]
+
+
+def strangers(places: Places) -> list[tuple[Program, str]]:
+    """Programs whose port is held by something that is not this installation's, and by what."""
+    return [
+        (program, owner_of(program.port))
+        for program in programs(where_it_runs(places))
+        if program.port is not None
+        and running(places, program.name) is None
+        and listening(program.port, program.host)
+        and not left_behind(places, program)
+    ]
 
 
 def running(places: Places, name: str) -> Running | None:
@@ -294,7 +323,7 @@ def _spawn(program: Program, root: Path, places: Places, stays: bool) -> None:
         process = subprocess.Popen(
             program.command,
             cwd=root,
-            env={**os.environ, **environment.variables(places), "PYTHONPATH": str(root)},
+            env={**os.environ, **environment.variables(places), "PYTHONPATH": str(root), leftovers.MARK: program.name},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

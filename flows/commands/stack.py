@@ -40,15 +40,20 @@ def up(port: Port = None, prefect_port: PrefectPort = None, mlflow_port: MlflowP
 
 @app.command(rich_help_panel="The stack")
 def down() -> None:
-    """Stop what `saqia up` started."""
+    """Stop what `saqia up` started, and what an interrupted command left running."""
     _, places = enter()
     from flows import borrowed, stack
 
     programs = list(reversed(stack.programs(places)))
     needed = [p for p in programs if borrowed.let_go(places, p.name)]
     stopped = [p.title for p in programs if p not in needed and stack.stop(places, p.name)]
-    if stopped or not needed:
+    ended = stack.end_left_behind(places)
+    for text in ended:
+        typer.echo(text)
+    if stopped or not (needed or ended):
         typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    for program, owner in stack.strangers(places):
+        typer.echo(f"port {program.port} of the {program.title} is held by {owner}, which is not ours: left alone")
     for program in needed:
         typer.echo(f"{program.title} runs on until the command that uses it ends")
 
