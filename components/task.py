@@ -225,6 +225,22 @@ def load(name: str, root: Path = Path(".")) -> Task:
     return task
 
 
+NOT_OF_A_TASK = {
+    "task": "the project's params.yaml says which task serves",
+    "turn": "the flow writes it into the turn's own folder",
+}
+"""Keys of params.yaml that a task's own file must not hold, and why. It may hold all others."""
+
+
+def settings(name: str | None = None, root: Path = Path(".")) -> config.Settings:
+    """The settings that hold for a task: `parameters`, typed.
+
+    Raises:
+        ConfigError, TaskError: as `parameters`.
+    """
+    return config.parse(parameters(name, root))
+
+
 def parameters(
     name: str | None = None, root: Path = Path("."), overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -250,8 +266,10 @@ def parameters(
             of_task = yaml.safe_load(own.read_text(encoding="utf-8")) or {}
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise config.ConfigError(f"{own} is not readable YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(of_task, dict) or {"task", "turn"} & set(of_task):
-            raise config.ConfigError(f"{own} must be a mapping of params.yaml's keys without task and turn")
+        if not isinstance(of_task, dict):
+            raise config.ConfigError(f"{own} must be a mapping of params.yaml's keys")
+        for key in NOT_OF_A_TASK.keys() & of_task.keys():
+            raise config.ConfigError(f"{own}: {key} cannot be set by a task: {NOT_OF_A_TASK[key]}; remove it there")
         values = _merge(values, of_task)
         config.parse(values, f"{layout.PARAMS} with {own}")
     values = _merge(values, {"task": name, **(overrides or {})})

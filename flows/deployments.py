@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ WAITING = "feedback.waiting"
 AUTOMATION = "improve when corrections wait"
 
 
-def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
-    """Create or update the work pool, both deployments and the automation."""
+def deploy(root: Path, tasks: Mapping[str, Settings]) -> None:
+    """Create or update the work pool, both deployments and the automation.
+
+    Args:
+        tasks: every task with its own settings; each has its own schedule.
+    """
     with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="this machine"))
     # No concurrency limit: Prefect takes the slot from a run that is paused for approval, and minutes later ends it
@@ -49,12 +54,12 @@ def deploy(root: Path, settings: Settings, tasks: list[str]) -> None:
     )
     nightly = [
         Cron(
-            settings.improve.cron,
-            timezone=settings.improve.timezone,
-            parameters={"task": task, "reason": f"the schedule ({settings.improve.cron} {settings.improve.timezone})"},
+            improve.cron,
+            timezone=improve.timezone,
+            parameters={"task": task, "reason": f"the schedule ({improve.cron} {improve.timezone})"},
             slug=f"nightly-{task.replace('_', '-')}",
         )
-        for task in tasks
+        for task, improve in ((name, settings.improve) for name, settings in tasks.items())
     ]
     deployment = _flow(root, "improve").deploy(
         name="improve", description="One turn of the wheel", schedules=nightly, **common

@@ -15,6 +15,7 @@ from components import config
 from components.evaluation.plan import plan
 from components.stage import EXPECTED, said_by_system
 from components.task import load as load_task
+from components.task import settings as settings_of
 from flows import artifacts, environment, pipeline, progress
 from flows.lock import Busy, Needless, one_turn
 from flows.results import Result
@@ -41,10 +42,9 @@ def enter(
     root = environment.project_root()
     places = config.places(root)
     try:
-        settings = config.load(root / "params.yaml")
-        name = load_task(task or settings.task, root).name
+        name = load_task(task or config.load(root / "params.yaml").task, root).name
         logger.info("%s of %s: %s", what, name, reason)
-        busy = settings.improve.when_busy
+        busy = settings_of(name, root).improve.when_busy
 
         def say(text: str) -> None:
             logger.info(text)

@@ -15,6 +15,7 @@ from components.config import Places
 from components.sentences import say
 from components.stage import StageError
 from components.task import load as load_task
+from components.task import settings as settings_of
 
 DEFAULT_SHARE = 0.1
 """Of the users, for a canary that is tried by hand."""
@@ -83,7 +84,7 @@ def show(root: Path, places: Places, task: str | None) -> None:
     with Store(places.database_url) as store:
         waiting = store.waiting(name)
         counts = ", ".join(f"{n} {KINDS[kind][n != 1]}" for kind, n in waiting.items() if n)
-        settings = config.load(root / "params.yaml")
+        settings = settings_of(name, root)
         behind = unserved_now.waiting(store, name)
         limit = unserved.starts_at(behind, settings.improve.corrections)
         new = "new since the last turn" if behind else "waiting"
@@ -172,7 +173,7 @@ def try_out(root: Path, places: Places, task: str | None, version: str, share: f
     from components import registry
 
     name = task_name(root, task)
-    wanted = share or config.load(root / "params.yaml").serving.canary.share or DEFAULT_SHARE
+    wanted = share or settings_of(name, root).serving.canary.share or DEFAULT_SHARE
     chosen = registry.try_out(name, version, wanted, by=say("by_person"))
     typer.echo(f"{name}: version {chosen.version} is the canary, for {wanted:.0%} of the users")
     typer.echo("a running service takes it up and promotes or withdraws it by what people say: saqia status")

@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components import config, files, layout
+from components import files, layout
 from components.config import Places
 from components.optimization import space as search
 from components.stage import StageError
+from components.task import settings as settings_of
 from flows import workspace
 from flows.lock import one_turn
 from flows.overview import task_name
@@ -59,7 +60,7 @@ def run(root: Path, places: Places, task: str | None, wanted: Sequence[str], tri
     from components.registry import sweeps
 
     name = task_name(root, task)
-    settings = config.load(root / layout.PARAMS)
+    settings = settings_of(name, root)
     space = search.parse(wanted)
     if not space:
         raise StageError("name what to try, e.g. --set train.lr=1e-4..1e-2:log --set train.lora.r=8,16,32")

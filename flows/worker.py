@@ -20,6 +20,7 @@ from components.feedback import evidence, unserved
 from components.feedback.store import Store
 from components.schema import Need
 from components.stage import EXPECTED
+from components.task import settings as settings_of
 from flows import environment
 from flows import evidence as evidence_now
 from flows import unserved as unserved_now
@@ -53,9 +54,9 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
     looks, refusals = Looks(places, root), Refusals(root)
     with Store(places.database_url) as store:
         while not stop.wait(LOOK_SECONDS):
-            try:
-                settings = config.load(root / "params.yaml")
-                for task in tasks_here(root):
+            for task in tasks_here(root):
+                try:
+                    settings = settings_of(task, root)
                     waiting = store.waiting(task)["correction"]
                     announced[task] = min(announced.get(task, 0), waiting)
                     again = refusals.reason(store, task, waiting, settings)
@@ -67,8 +68,8 @@ def watch(places: config.Places, root: Path, stop: threading.Event) -> None:
                         looks.started(task)
                         refusals.started(task)
                         log.info("%s: %s; a turn is asked for", task, reason)
-            except (*EXPECTED, OSError) as error:
-                log.warning("%s", error)
+                except (*EXPECTED, OSError) as error:  # of one task: the others are looked at all the same
+                    log.warning("%s: %s", task, error)
 
 
 class Looks:
@@ -134,13 +135,24 @@ def tasks_here(root: Path) -> list[str]:
     return sorted(file.parent.name for file in (root / "tasks").glob("*/task.yaml"))
 
 
+def settings_of_all(root: Path) -> dict[str, config.Settings]:
+    """Each task's settings; a task whose parameters are impossible is left out, and named in the log."""
+    result = {}
+    for task in tasks_here(root):
+        try:
+            result[task] = settings_of(task, root)
+        except EXPECTED as error:
+            log.warning("%s: %s", task, error)
+    return result
+
+
 async def work(root: Path, places: config.Places) -> None:
     """Deploy, say that we are ready, and run until told to stop."""
     from prefect.workers.process import ProcessWorker
 
     from flows.deployments import POOL, deploy
 
-    await asyncio.to_thread(deploy, root, config.load(root / "params.yaml"), tasks_here(root))
+    await asyncio.to_thread(deploy, root, settings_of_all(root))
     stop = threading.Event()
     watcher = threading.Thread(target=watch, args=(places, root, stop), daemon=True)
     watcher.start()
