@@ -22,6 +22,7 @@ from components.registry import Version
 from components.schema import Need, Verdict
 from components.sentences import say
 from components.stage import StageError
+from components.task import settings_of
 from flows import artifacts, rollout, workspace
 from flows import unserved as unserved_now
 from flows.entry import called, enter, refusal, run_graph
@@ -120,7 +121,7 @@ def _open(store: Store, name: str, root: Path) -> Turn | str:
         return store.open_turn(name) or f"no open turn of {name}: nothing done"
     waiting = store.waiting(name)
     behind = unserved_now.waiting(store, name)
-    limit = config.load(root / "params.yaml").improve.corrections
+    limit = settings_of(name, root).improve.corrections
     refused, needs = unserved_now.fulfilled(store, name, root, waiting["correction"], limit)
     if refused is not None and all(item.turn.id != refused.id for item in behind):
         refused, needs = None, ()

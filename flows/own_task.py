@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,16 @@ def create(
     read: Callable[[], Imported],
     schema: Path | None,
     base: str | None,
+    agreed: bool = False,
 ) -> None:
-    """Read the rows, write tasks/<name>/, and say what was understood and what was not, with line numbers."""
+    """Read the rows, write tasks/<name>/, and say what was understood and what was not, with line numbers.
+
+    Args:
+        agreed: a person has said that rows may be lost.
+
+    Raises:
+        StageError: more rows would be lost than go without a person's word; nothing was written.
+    """
     from components import config
     from components.examples import new_task
 
@@ -33,8 +42,10 @@ def create(
     if base is not None:
         base = _usable(base)
     imported = read()
-    for line in imported.summary():
+    for line in imported.summary(_NAMED if imported.loses_much else 10):
         typer.echo(line)
+    if imported.loses_much and not agreed:
+        _ask_about_loss(imported)
     languages = _languages(imported.examples, settings.quality)
     folder = new_task.write_task(
         name, imported, schema, base, root, {"quality": {"languages": languages}} if languages else None
@@ -84,6 +95,27 @@ def _plan(rows: int, settings: Settings) -> list[str]:
         "(curate.tuning_rows)",
         f"in later turns: {of_guards(test + replay, settings.promotion)}",
     ]
+
+
+_NAMED = 100
+"""Reasons with their lines that are shown where many rows would be lost."""
+
+
+def _ask_about_loss(imported: Imported) -> None:
+    """Have a person say that so many rows may be lost.
+
+    Raises:
+        StageError: the answer is no, or there is nobody to ask.
+    """
+    understood = max(len(imported.examples), len(imported.preferences) + len(imported.judged))
+    lost = f"{imported.lost} of {imported.lost + understood} rows would be lost"
+    if any(row.open_end for row in imported.skipped):
+        lost = "the file ends early: nobody can tell how many rows are missing"
+    if sys.stdin.isatty() and typer.confirm(f"{lost}. Go on with the others?"):
+        return
+    raise StageError(
+        f"{lost}, as named above; mend the file, or say --yes to go on with the others. Nothing is written"
+    )
 
 
 def reader(

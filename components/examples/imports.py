@@ -101,6 +101,7 @@ def _as(
     skipped: list[Skipped] = []
     notes: list[str] = []
     unused: Counter[str] = Counter()
+    mended: Counter[str] = Counter()
     for record in records:
         if isinstance(record, Skipped):
             skipped.append(record)
@@ -110,6 +111,7 @@ def _as(
                 held = ", ".join(f"{key} ({kind_of(value)})" for key, value in islice(record.value.items(), 12))
                 raise Unusable(f"not {format_.NAME} like the others; it holds {held or 'nothing'}")
             examples.append(convert(record.value))
+            mended[record.mended] += 1
             unused.update(
                 key for key in ("rejected", "chosen", "label") if key in record.value and format_ is not pairs
             )
@@ -117,4 +119,5 @@ def _as(
             skipped.append(Skipped(record.line, str(error)))
     if unused["chosen"] and format_ is sharegpt:
         notes.append("preference data: the chosen answer is taken, the rejected one is not used")
+    notes += [f"{what} was passed over, {count} times" for what, count in mended.items() if what]
     return Imported(tuple(examples), f"{format_.NAME} ({where})", tuple(skipped), tuple(notes))

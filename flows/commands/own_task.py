@@ -29,6 +29,9 @@ def init(
     base: Annotated[str | None, typer.Option(help="A Hugging Face folder or hub id [default: model.base].")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="CSV: the column that asks.")] = None,
     answer_column: Annotated[str | None, typer.Option(help="CSV: the column that answers.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Go on though more than 5 % of the rows are not understood.")
+    ] = False,
 ) -> None:
     """Make a task of your own from a file of examples, whose format is detected, or from what LLaMA-Factory trains on.
 
@@ -38,7 +41,7 @@ def init(
     root, _ = enter()
     from flows.own_task import create, reader
 
-    create(root, name, reader(file, folder, dataset, prompt_column, answer_column), schema, base)
+    create(root, name, reader(file, folder, dataset, prompt_column, answer_column), schema, base, yes)
 
 
 @app.command(rich_help_panel="Your own task")

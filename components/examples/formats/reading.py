@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,7 +87,11 @@ def _utf16_lines(path: Path) -> Iterator[tuple[int, str] | Skipped]:
                     continue
                 yield number, text.rstrip("\r\n")
         except UnicodeDecodeError:
-            yield Skipped(number + 1, "not UTF-16, though the file begins as such; nothing after this line was read")
+            yield Skipped(
+                number + 1,
+                "not UTF-16, though the file begins as such; nothing after this line was read",
+                open_end=True,
+            )
 
 
 def _skip_line(content: IO[bytes]) -> int:
@@ -126,13 +132,32 @@ def json_lines(path: Path) -> Iterator[Record | Skipped]:
         elif item[1].strip():
             number, text = item
             try:
-                yield _record(number, json.loads(text, object_pairs_hook=_once))
+                yield _from_line(number, text)
             except (ValueError, RecursionError) as error:
                 yield Skipped(number, _why(error))
 
 
+COMMA = "a comma after the row"
+
+
+def _from_line(number: int, text: str) -> Record | Skipped:
+    """A line's record; lines of an array whose brackets are gone end in a comma.
+
+    Raises:
+        ValueError, RecursionError: the line is no JSON.
+    """
+    try:
+        return _record(number, json.loads(text, object_pairs_hook=_once))
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data" or text[error.pos :].strip() != ",":
+            raise
+        record = _record(number, json.loads(text[: error.pos], object_pairs_hook=_once))
+        return replace(record, mended=COMMA) if isinstance(record, Record) else record
+
+
 def json_array(path: Path) -> Iterator[Record | Skipped]:
-    """The objects of a file that is one JSON array; each with the line on which it begins.
+    """The objects of a file that is one JSON array; each with the line on which it begins. After a broken one it goes
+    on with the next that can be read.
 
     Raises:
         DataError: the file is too large to be read whole, or is not UTF-8.
@@ -148,26 +173,84 @@ def json_array(path: Path) -> Iterator[Record | Skipped]:
     decoder = json.JSONDecoder(object_pairs_hook=_once)
     at = text.index("[") + 1
     line, counted = text.count("\n", 0, at) + 1, at
+    keys: set[str] = set()
+    read = 0
     while True:
         at = _past(text, at, " \t\r\n,")
         line, counted = line + text.count("\n", counted, at), at
         if at >= len(text):
-            yield Skipped(line, "the array is not closed: the file ends early")
+            yield Skipped(line, "the array is not closed: the file ends early", rows=0, open_end=True)
             return
         if text[at] == "]":
-            if text[at + 1 :].strip():
-                yield Skipped(line, "there is more after the end of the array, which was not read")
+            if rest := len(text[at + 1 :].strip()):
+                lost = max(1, round(rest * read / at))
+                yield Skipped(line, "there is more after the end of the array, which was not read", lost)
             return
         try:
-            value, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
             where = line + text.count("\n", counted, error.pos) if isinstance(error, json.JSONDecodeError) else line
-            yield Skipped(where, f"{_why(error)}; nothing after it was read")
-            return
-        except ValueError as error:
-            yield Skipped(line, f"{_why(error)}; nothing after it was read")
-            return
+            begin, at = at, _next_row(text, at, decoder, keys)
+            if at == len(text):
+                rest = max(1, round((len(text) - begin) * read / begin))
+                yield Skipped(where, f"{_why(error)}; nothing after it was read", rest, open_end=not _closed(text))
+                return
+            yield Skipped(where, f"{_why(error)}; the row is left out")
+            continue
+        at, read = end, read + 1
+        if isinstance(value, dict):
+            keys |= value.keys()
         yield _record(line, value)
+
+
+_BEGIN = re.compile(r"[,\]}\s](?=\{)")
+
+
+def _next_row(text: str, at: int, decoder: json.JSONDecoder, keys: set[str]) -> int:
+    """Where the next row of an array begins after a broken one at `at`; the text's length where none does.
+
+    An object inside the broken row is no row. Rows that each begin a line stand at the same depth; and a row has a key
+    that an earlier one had, if any was read.
+    """
+    indent = _indent(text, at)
+    for match in _BEGIN.finditer(text, at + 1):
+        begin = match.end()
+        if indent is not None and _indent(text, begin) != indent:
+            continue
+        try:
+            value, end = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            continue
+        if keys & value.keys() or (not keys and not _inside(text, end, decoder)):
+            return begin
+    return len(text)
+
+
+_SIBLINGS = 50
+"""So many objects are looked at to tell a row from an object inside one."""
+
+
+def _inside(text: str, at: int, decoder: json.JSONDecoder) -> bool:
+    """Whether the list around the object that ends at `at` is closed before the file ends: then it is not the rows'."""
+    for _ in range(_SIBLINGS):
+        at = _past(text, at, " \t\r\n")
+        if text[at : at + 1] != ",":
+            return bool(text[at + 1 :].strip())
+        try:
+            _, at = decoder.raw_decode(text, _past(text, at, " \t\r\n,"))
+        except (ValueError, RecursionError):
+            return False
+    return False
+
+
+def _indent(text: str, at: int) -> str | None:
+    """What stands before `at` on its line, where that is only space."""
+    before = text[text.rfind("\n", 0, at) + 1 : at]
+    return before if not before.strip() else None
+
+
+def _closed(text: str) -> bool:
+    return text.rstrip().endswith("]")
 
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -9,6 +9,9 @@ from typing import Any
 
 from components.schema import Example, Judged, Message, Preference, Role, content_id
 
+MOST_LOST = 0.05
+"""Share of a file's rows that may be lost without a person's word."""
+
 
 class Unusable(ValueError):
     """This record cannot become an example; the message says why, in a phrase."""
@@ -20,6 +23,10 @@ class Skipped:
 
     line: int | None
     reason: str
+    rows: int = 1
+    """Rows that are lost with it, as far as that can be counted or estimated."""
+    open_end: bool = False
+    """The file ends early here: nobody can tell how many rows are missing."""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}" if self.line is not None else self.reason
@@ -39,11 +46,22 @@ class Imported:
     judged: tuple[Judged, ...] = ()
     """Answers judged by themselves, where the file holds such; the good ones are the examples."""
 
+    @property
+    def lost(self) -> int:
+        """Rows that gave no example."""
+        return sum(row.rows for row in self.skipped)
+
+    @property
+    def loses_much(self) -> bool:
+        """More rows are lost than should go without a person's word, or nobody can tell how many are."""
+        understood = max(len(self.examples), len(self.preferences) + len(self.judged))
+        return any(row.open_end for row in self.skipped) or self.lost > MOST_LOST * (understood + self.lost)
+
     def summary(self, at_most: int = 10) -> list[str]:
         """Lines for people: how many rows were understood, and for each reason which were not."""
         lines = [
             f"format: {self.format}",
-            f"understood: {len(self.examples)} rows; not understood: {len(self.skipped)}",
+            f"understood: {len(self.examples)} rows; not understood: {self.lost}",
         ]
         lines += [f"note: {note}" for note in self.notes]
         return lines + reasons(self.skipped, at_most)
@@ -88,6 +106,8 @@ class Record:
 
     line: int
     value: dict[str, Any] = field(default_factory=dict)
+    mended: str = ""
+    """What was passed over to read it, in words."""
 
 
 def text_of(value: object, key: str) -> str:

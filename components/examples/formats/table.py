@@ -188,7 +188,7 @@ def _parse(path: Path, delimiter: str, quoting: int) -> tuple[list[Row], list[Sk
             return rows, skipped, broken
         except csv.Error as error:
             broken = True
-            skipped.append(Skipped(begin, _why(str(error), begin, last)))
+            skipped.append(Skipped(begin, _why(str(error), begin, last), max(1, last - begin + 1)))
             if "unexpected end" in str(error):
                 return rows, skipped, broken
             continue
