@@ -22,7 +22,7 @@ from components.registry import Version
 from components.schema import Need, Verdict
 from components.sentences import say
 from components.stage import StageError
-from components.task import settings_of
+from components.task import settings as settings_of
 from flows import artifacts, rollout, workspace
 from flows import unserved as unserved_now
 from flows.entry import called, enter, refusal, run_graph

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components import files, layout
+from components import config, files, layout
 from components.config import Places
 from components.optimization import space as search
 from components.stage import StageError
