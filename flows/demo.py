@@ -226,6 +226,7 @@ def show_result(console: Console, places: Places, task: Task, diary: Diary) -> N
         "target": "new feedback, locked",
         "replay": "old messages (replay)",
         "regression": "fixed cases",
+        "preferences": "held-out preference pairs",
     }
     for turn, version in made:
         console.print()
