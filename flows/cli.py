@@ -13,7 +13,7 @@ from flows.commands import own_task, people, stack, versions, wheel
 app = typer.Typer(
     name="saqia",
     help="Your examples become a small model of your own; what people say about its answers becomes a better one.\n\n"
-    "Start with `saqia demo`: one whole turn of the wheel on a task that comes with the project.",
+    "Start with `saqia demo`: two whole turns of the wheel on a task that comes with the project.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel="The wheel")
 def demo() -> None:
-    """Run the whole wheel once, for real: build, serve, meet new traffic, collect corrections, improve, swap.
+    """Turn the whole wheel twice, for real: build, serve, meet new traffic, collect corrections, improve, swap.
 
     The person who corrects the answers is simulated and called so. Run it again at any time: what is
     done is not done twice, and a run that was interrupted carries on.
